@@ -21,6 +21,7 @@ use crate::project::{
 use crate::run::Services;
 use crate::store::{StoreError, Stores, Usage};
 use crate::system::SystemId;
+use crate::systems::Systems;
 use crate::systems::campaign::Campaign;
 use crate::systems::dataverse::Dataverse;
 use crate::systems::partner_center::{PartnerCenter, PartnerCenterConfig};
@@ -282,12 +283,15 @@ pub fn of_plan(
     // Secrets are fetched for what will be called, and for nothing else.
     let reads_exports = !plan.optouts.is_empty() || !plan.events.is_empty();
     let needs_campaign = reads_exports || !plan.ingress.is_empty() || plan.two_way.is_empty();
-    let campaign = if needs_campaign { Some(campaign(project, http.clone())?) } else { None };
+    let mut systems = Systems::default();
+    if needs_campaign {
+        systems = systems.with(SystemId::Campaign, campaign(project, http.clone())?);
+    }
     let mut services = Services {
         exports: if reads_exports { exports(project)? } else { None },
         journal: if plan.events.is_empty() { None } else { journal(project, http.clone())? },
         files: project.connections.campaign.as_ref().and_then(|c| c.sftp.as_ref()).map(|s| s.files.clone()).unwrap_or_default(),
-        ..Services::new(dataverse(project, http.clone())?, campaign)
+        ..Services::new(systems.with(SystemId::D365, dataverse(project, http.clone())?))
     };
     if plan.two_way.iter().any(|flow| mappings.is_none_or(|wanted| wanted.contains(&flow.name))) {
         services = with_partner_center(project, http.clone(), services)?;
@@ -298,7 +302,7 @@ pub fn of_plan(
 /// Services with Campaign among the systems.
 pub fn with_campaign(project: &Project, http: Http, services: Services) -> Result<Services, ServiceError> {
     let client = campaign(project, http)?;
-    Ok(Services { systems: services.systems.with(SystemId::Campaign, client.clone()), campaign: Some(client), ..services })
+    Ok(Services { systems: services.systems.with(SystemId::Campaign, client), ..services })
 }
 
 /// Services with Partner Center among the systems.

@@ -56,7 +56,7 @@ impl PlanSource for FilesOnDisk {
             self.refuse_drift(&only(plan, workflow))?;
         }
         let mut services = self.services.clone();
-        if services.campaign.is_none() && workflow.kind != Kind::TwoWay {
+        if services.systems.get(SystemId::Campaign).is_none() && workflow.kind != Kind::TwoWay {
             services = services::with_campaign(&self.project, self.http.clone(), services)?;
         }
         if services.exports.is_none() && !matches!(workflow.kind, Kind::Ingress | Kind::TwoWay) {

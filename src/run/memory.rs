@@ -29,6 +29,7 @@ struct Remembered {
     unreadable: HashSet<String>,
     batch_sizes: HashMap<CallKind, BatchSize>,
     outbox_fits: Option<String>,
+    services: Option<(String, Duration)>,
 }
 
 impl Memory {
@@ -64,6 +65,16 @@ impl Memory {
     /// Notes that it was.
     pub fn note_outbox_fits(&self, plan_fingerprint: String) {
         self.with(|remembered| remembered.outbox_fits = Some(plan_fingerprint));
+    }
+
+    /// When the services of these pairs were last found in a list of all, by the run's clock.
+    pub fn services(&self, pairs: &str) -> Option<Duration> {
+        self.with(|remembered| remembered.services.as_ref().filter(|(of, _)| of == pairs).map(|(_, at)| *at))
+    }
+
+    /// Notes that the services of these pairs were found.
+    pub fn note_services(&self, pairs: String, at: Duration) {
+        self.with(|remembered| remembered.services = Some((pairs, at)));
     }
 
     /// Looks at how many rows a request of this kind carries, or changes it.

@@ -15,6 +15,7 @@ mod failure;
 mod ingress;
 mod memory;
 mod optout;
+mod paging;
 mod round_log;
 mod summary;
 mod trouble;
@@ -57,12 +58,10 @@ use crate::engine::events::Emitter;
 use crate::engine::policy;
 use crate::engine::pump::Round;
 use crate::engine::signals::Signals;
-use crate::plan::{ExecutionPlan, IngressFlow, Side};
+use crate::plan::{EventFlow, ExecutionPlan, IngressFlow, Side};
 use crate::store::{FINISHED, MassLimits, Recovery, RunId, RunKind, RunOutcome, Stores, Wish, WorkflowNote};
 use crate::system::SystemId;
-use crate::systems::campaign::Campaign;
-use crate::systems::dataverse::Dataverse;
-use crate::systems::{Connection, Source, Systems, Target};
+use crate::systems::{Connection, History, Profiles, Source, Subscriptions, Systems, Target, Timeline};
 use crate::time::Instant;
 
 /// Flows of one stage that go on at the same time: each holds a page in memory.
@@ -73,10 +72,8 @@ const FLOWS_AT_ONCE: usize = 4;
 pub struct Services {
     /// The systems whose records are moved.
     pub systems: Systems,
-    /// Dynamics 365, for events and opt-outs.
-    pub dataverse: Dataverse,
-    /// Campaign, for events and opt-outs; none in a project of referrals alone.
-    pub campaign: Option<Campaign>,
+    // What follows are not systems of records: events and changes of opt-outs come from there, by other ways than the interface of the
+    // system that they are about, and each has a separate position.
     /// Where Campaign leaves its exports, where the project has such a server.
     pub exports: Option<Sftp>,
     /// Which files of them are read, and how.
@@ -89,23 +86,15 @@ pub struct Services {
 pub(crate) type BothWays = (Arc<dyn Source>, Arc<dyn Target>);
 
 impl Services {
-    /// The services of a project that moves records from or to Dynamics 365; without exports and journal.
-    pub fn new(dataverse: Dataverse, campaign: impl Into<Option<Campaign>>) -> Services {
-        let campaign = campaign.into();
-        let mut systems = Systems::default().with(SystemId::D365, dataverse.clone());
-        if let Some(campaign) = &campaign {
-            systems = systems.with(SystemId::Campaign, campaign.clone());
-        }
-        Services { systems, dataverse, campaign, exports: None, files: ExportFiles::default(), journal: None }
+    /// The services of a project, without exports and journal.
+    pub fn new(systems: Systems) -> Services {
+        Services { systems, exports: None, files: ExportFiles::default(), journal: None }
     }
 
-    /// Campaign, for events and opt-outs.
-    pub(crate) fn campaign(&self) -> Result<&Campaign, RunError> {
-        self.campaign.as_ref().ok_or_else(|| RunError::NotConnected { table: SystemId::Campaign.name().to_owned() })
-    }
-
-    fn connection(&self, system: Option<SystemId>, table: &str) -> Result<&Arc<dyn Connection>, RunError> {
-        system.and_then(|system| self.systems.get(system)).ok_or_else(|| RunError::NotConnected { table: table.to_owned() })
+    /// A part of the connection to a system. `table`: for whom it is not connected.
+    fn part<P>(&self, system: Option<SystemId>, table: &str, part: impl FnOnce(&dyn Connection) -> Option<P>) -> Result<P, RunError> {
+        let connection = system.and_then(|system| self.systems.get(system));
+        connection.and_then(|connection| part(&**connection)).ok_or_else(|| RunError::NotConnected { table: table.to_owned() })
     }
 
     /// How long a request to any of the systems may still take effect after its sender was killed.
@@ -116,22 +105,49 @@ impl Services {
 
     /// The system of a side of a two-way mapping, as a source and as a target.
     pub(crate) fn side(&self, side: &Side) -> Result<BothWays, RunError> {
-        let connection = self.connection(side.system(), &side.table)?;
-        connection.source().zip(connection.target()).ok_or_else(|| RunError::NotConnected { table: side.table.clone() })
+        self.part(side.system(), &side.table, |connection| connection.source().zip(connection.target()))
     }
 
     /// Where a flow's records come from.
     pub(crate) fn source(&self, flow: &IngressFlow) -> Result<Arc<dyn Source>, RunError> {
-        let table = &flow.source.table;
-        let connection = self.connection(flow.source.system(), table)?;
-        connection.source().ok_or_else(|| RunError::NotConnected { table: table.clone() })
+        self.part(flow.source.system(), &flow.source.table, |connection| connection.source())
     }
 
     /// Where a flow's records go.
     pub(crate) fn target(&self, flow: &IngressFlow) -> Result<Arc<dyn Target>, RunError> {
-        let table = &flow.target.table;
-        let connection = self.connection(flow.target.system(), table)?;
-        connection.target().ok_or_else(|| RunError::NotConnected { table: table.clone() })
+        self.part(flow.target.system(), &flow.target.table, |connection| connection.target())
+    }
+
+    /// The system that a mapping reads, as the target of its opt-outs.
+    fn opt_outs_back(&self, flow: &IngressFlow) -> Result<Arc<dyn Target>, RunError> {
+        self.part(flow.source.system(), &flow.source.table, |connection| connection.target())
+    }
+
+    /// The id of the user as whom the system that a mapping reads is written, as its records name it.
+    async fn user(&self, flow: &IngressFlow) -> Result<Option<String>, RunError> {
+        let connection = flow.source.system().and_then(|system| self.systems.get(system));
+        let connection = connection.ok_or_else(|| RunError::NotConnected { table: flow.source.table.clone() })?;
+        Ok(connection.user().await?)
+    }
+
+    /// The profiles that a mapping writes, for their opt-outs.
+    fn profiles(&self, flow: &IngressFlow) -> Result<Arc<dyn Profiles>, RunError> {
+        self.part(flow.target.system(), &flow.target.table, |connection| connection.profiles())
+    }
+
+    /// The subscriptions of the profiles that a mapping writes.
+    fn subscriptions(&self, flow: &IngressFlow) -> Result<Arc<dyn Subscriptions>, RunError> {
+        self.part(flow.target.system(), &flow.target.table, |connection| connection.subscriptions())
+    }
+
+    /// The timelines on which events appear.
+    fn timeline(&self, flow: &EventFlow) -> Result<Arc<dyn Timeline>, RunError> {
+        self.part(flow.system(), &flow.table, |connection| connection.timeline())
+    }
+
+    /// What a system has sent.
+    fn history(&self, system: SystemId) -> Result<Arc<dyn History>, RunError> {
+        self.part(Some(system), system.name(), |connection| connection.history())
     }
 }
 

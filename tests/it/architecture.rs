@@ -443,6 +443,26 @@ fn one_module_opens_the_store_and_all_others_get_its_ports() {
 }
 
 #[test]
+fn what_moves_records_names_no_system() {
+    let library = Library::read();
+    // The folders in `src/systems` are the systems; the traits and types of the seam are files beside them.
+    let systems: BTreeSet<&[String]> =
+        library.paths.iter().filter(|path| path.len() > 2 && path[0] == "systems").map(|path| &path[..2]).collect();
+    assert!(systems.len() >= 3, "{systems:?}");
+    let mut found = BTreeSet::new();
+    for (module, uses) in library.modules.iter().zip(&library.uses).filter(|(module, _)| module.path[0] == "run") {
+        for used in uses.iter().filter(|used| !used.test) {
+            let path = library.in_full(&used.path, &used.scope);
+            let target = library.module_of(&path, &used.scope, 0).unwrap_or_default();
+            if target.get(..2).is_some_and(|target| systems.contains(target)) {
+                found.insert(format!("{} names a system (`{}`)", module.name(), used.path.join("::")));
+            }
+        }
+    }
+    assert!(found.is_empty(), "use the traits in `src/systems`:\n{}", found.into_iter().collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
 fn no_layers_and_no_modules_of_a_folder_import_each_other_in_a_cycle() {
     let mut found = Vec::new();
     for (folder, edges) in Library::read().between_siblings() {

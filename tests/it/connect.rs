@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use d365map::connect::{ConnectError, Http, HttpConfig, Trail};
+use d365map::systems::Cursor;
 use d365map::systems::campaign::{Campaign, CampaignConfig, Key, Written};
-use d365map::systems::dataverse::{Condition, Dataverse, DataverseConfig, Entity, Link, Page, PageRequest, Query, Row, RowKey};
+use d365map::systems::dataverse::{Condition, Dataverse, DataverseConfig, Entity, Page, PageRequest, Query, Row, RowKey};
 use secrecy::SecretString;
 use serde_json::json;
 use url::Url;
@@ -58,7 +59,7 @@ fn first() -> PageRequest {
     PageRequest::First(Query::of("contacts", vec!["firstname".into(), "_ownerid_value".into()], 2).tracked())
 }
 
-fn follow(link: impl Into<Link>) -> PageRequest {
+fn follow(link: impl Into<Cursor>) -> PageRequest {
     PageRequest::Follow { link: link.into(), page_size: 2 }
 }
 

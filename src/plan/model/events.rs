@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::place::At;
+use super::query::system_of;
+use crate::system::SystemId;
 
 /// Marketing events on the timeline of a Dynamics table's records.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +24,13 @@ pub struct EventFlow {
     pub columns: Vec<EventColumn>,
     /// Whether activities are completed, which closes them.
     pub completed: bool,
+}
+
+impl EventFlow {
+    /// The system on whose timelines they appear; a plan that was compiled names one.
+    pub fn system(&self) -> Option<SystemId> {
+        system_of(&self.table)
+    }
 }
 
 /// Where events of one type are written to.

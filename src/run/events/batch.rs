@@ -5,6 +5,7 @@
 //! between the steps of a batch: after a crash it is done again from its beginning, without effect where it was done.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 use uuid::Uuid;
@@ -13,7 +14,7 @@ use super::event::{Event, task_id};
 use super::job::{Calls, Job, Meaning, Row, meaning, unclear};
 use super::rows::{Made, complete, is_settled, make};
 use super::sizes::BatchSizes;
-use super::target::ActivityTable;
+use super::target::EventTable;
 use crate::connect::ConnectError;
 use crate::engine::policy::Doubt;
 use crate::engine::refusals::{Denials, Unclear};
@@ -21,12 +22,13 @@ use crate::plan::{self, EventFlow, EventType};
 use crate::run::calls::CallKind;
 use crate::run::{Context, RunError, failure};
 use crate::store::{EventResult, Failure, Place, WaitingEvent};
+use crate::systems::Timeline;
 
 /// The tables to which the events of a type go.
 pub(super) struct Tables {
-    activities: ActivityTable,
+    activities: EventTable,
     /// The table of follow-up tasks, if there are any for this type.
-    tasks: Option<ActivityTable>,
+    tasks: Option<EventTable>,
 }
 
 /// What became of a batch.
@@ -49,6 +51,7 @@ pub(super) struct Batch {
 #[derive(Clone, Copy)]
 pub(super) struct Writing<'a> {
     pub(super) context: &'a Context,
+    pub(super) timeline: &'a Arc<dyn Timeline>,
     pub(super) flow: &'a EventFlow,
     pub(super) kind: EventType,
     pub(super) denials: &'a Denials<CallKind>,
@@ -56,16 +59,15 @@ pub(super) struct Writing<'a> {
 }
 
 impl<'a> Writing<'a> {
-    fn job(self, kind: CallKind, table: &'a ActivityTable) -> Job<'a> {
+    fn job(self, kind: CallKind, table: &'a EventTable) -> Job<'a> {
         let calls = Calls { kind, denials: self.denials, sizes: self.sizes };
-        Job { dataverse: &self.context.services.dataverse, table, tasks: None, completed: false, calls }
+        Job { table, tasks: None, completed: false, calls }
     }
 
     async fn resolve(self, activity: &plan::ActivityTable) -> Result<Tables, ConnectError> {
-        let dataverse = &self.context.services.dataverse;
-        let activities = ActivityTable::resolve(dataverse, self.kind, &activity.table, &self.flow.columns).await?;
+        let activities = EventTable::resolve(self.timeline, self.kind, &activity.table, &self.flow.columns).await?;
         let tasks = match &activity.task {
-            Some(subject) => Some(ActivityTable::tasks(dataverse, subject, activity.at).await?),
+            Some(subject) => Some(EventTable::tasks(self.timeline, subject, activity.at).await?),
             None => None,
         };
         Ok(Tables { activities, tasks })
@@ -149,8 +151,8 @@ impl<'a> Progress<'a> {
             return None;
         };
         let task = self.tables.tasks.as_ref().map(|tasks| tasks.row(task_id(id), &event));
-        let row = Row { id, contact: event.contact, target: self.tables.activities.row(id, &event), task };
-        self.left.insert(id, (waiting.seq, event, row.target.fields.clone()));
+        let row = Row { id, contact: event.contact, activity: self.tables.activities.row(id, &event), task };
+        self.left.insert(id, (waiting.seq, event, row.activity.body.clone()));
         Some(row)
     }
 
@@ -202,7 +204,7 @@ impl<'a> Progress<'a> {
         if self.batch.end.is_none() {
             let row = |id: &Uuid| {
                 let (task, (_, event, _)) = (task_id(*id), self.left.get(id)?);
-                Some(Row { id: task, contact: event.contact, target: tasks.row(task, event), task: None })
+                Some(Row { id: task, contact: event.contact, activity: tasks.row(task, event), task: None })
             };
             let rows: Vec<Row> = missing.iter().filter_map(row).collect();
             let job = self.writing.job(CallKind::Tasks(self.writing.kind), tasks);
@@ -243,7 +245,7 @@ impl<'a> Progress<'a> {
                 Meaning::Doubt(Doubt::Denied) if passed && self.writing.denials.is_of_the_record(calling) => self.failed(&id, &error),
                 Meaning::Doubt(doubt) => self.batch.unclear.push(unclear(doubt, calling, error)),
                 // Somebody has deleted it since, or closed it.
-                Meaning::Row if is_settled(&self.writing.context.services.dataverse, &table.entity, id).await => {
+                Meaning::Row if is_settled(table, id).await => {
                     self.result(&id, EventResult::Written);
                 }
                 Meaning::Row => self.failed(&id, &error),

@@ -3,34 +3,31 @@
 use uuid::Uuid;
 
 use super::sizes::BatchSizes;
-use super::target::ActivityTable;
+use super::target::EventTable;
 use crate::connect::ConnectError;
 use crate::engine::policy::{self, Action, Doubt, Scope};
 use crate::engine::refusals::{Denials, Unclear};
 use crate::run::calls::CallKind;
-use crate::systems::dataverse::{Dataverse, Target};
+use crate::systems::Activity;
 
-/// Completed, and the default reason of that state (Dataverse: *Custom activities*).
-pub(super) const COMPLETED: &str = r#"{"statecode":1,"statuscode":2}"#;
-/// The number of rows in a `$batch` for a table that does not accept bulk requests. The documents advise small ones.
+/// The part of the rows of a bulk request that a request has for a table without bulk requests. Dataverse's documents advise small ones.
 const PARTS: usize = 5;
 
 /// A row that is to be made.
 pub(super) struct Row {
     pub(super) id: Uuid,
     pub(super) contact: Uuid,
-    pub(super) target: Target,
+    pub(super) activity: Activity,
     /// The row of its follow-up task, which may be made in the same request.
-    pub(super) task: Option<Target>,
+    pub(super) task: Option<Activity>,
 }
 
 /// How rows are made.
 #[derive(Clone, Copy)]
 pub(super) struct Job<'a> {
-    pub(super) dataverse: &'a Dataverse,
-    pub(super) table: &'a ActivityTable,
+    pub(super) table: &'a EventTable,
     /// The table of the rows' tasks.
-    pub(super) tasks: Option<&'a ActivityTable>,
+    pub(super) tasks: Option<&'a EventTable>,
     /// Whether the rows are to be completed.
     pub(super) completed: bool,
     pub(super) calls: Calls<'a>,
@@ -40,12 +37,12 @@ impl Job<'_> {
     /// The rows of one request.
     pub(super) fn rows(&self) -> usize {
         let rows = self.calls.sizes.rows(self.calls.kind);
-        if self.table.bulk { rows } else { rows.div_ceil(PARTS) }
+        if self.table.table.bulk { rows } else { rows.div_ceil(PARTS) }
     }
 
     /// Returns the number of rows of a bulk request for which a request with this many rows counts.
     pub(super) fn rows_of(&self, rows: usize) -> usize {
-        if self.table.bulk { rows } else { rows * PARTS }
+        if self.table.table.bulk { rows } else { rows * PARTS }
     }
 }
 

@@ -8,27 +8,26 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use serde::Serialize;
-use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::event::Event;
 use super::{Shared, source, writer};
-use crate::connect::{ConnectError, Trail};
+use crate::connect::ConnectError;
 use crate::engine::events::Emitter;
 use crate::plan::{EventField, EventFlow, EventPiece, EventType, ExecutionPlan};
+use crate::run::calls::Sides;
 use crate::run::workflow::{Kind, selected};
 use crate::run::{Context, FlowCounters, Options, RunError, Services};
 use crate::store::{EventMark, RunKind, RunOutcome, Stores};
-use crate::systems::campaign::Event as Entry;
-use crate::systems::dataverse::{Dataverse, PageRequest, Query, Row};
+use crate::systems::{HistoryEntry, Timeline};
 use crate::time::{self, Instant, parse_instant};
 
 /// Two times that are further apart are two events.
 const TOLERANCE: i64 = 60_000;
 /// What happened later may still be on its way by the journal.
 const ON_ITS_WAY: TimeDelta = TimeDelta::hours(1);
-/// Entries of history and activities in a page.
+/// Entries of history in a page.
 const PAGE: u32 = 500;
 
 /// What a repair found and did.
@@ -105,28 +104,26 @@ async fn repair(context: Context, index: usize, contact: Uuid, dry: bool) -> Res
         // What waits goes first, so that the timeline has it.
         writer::write(shared.clone()).await?;
     }
-    let campaign = shared.context.services.campaign()?;
-    let key = contact.to_string();
-    let Some(mut pages) = campaign.history(key.as_str(), Some(PAGE)).await? else { return Ok(repair) };
+    let (services, key) = (&shared.context.services, contact.to_string());
+    let (history, timeline) = (services.history(Sides::DYNAMICS_AND_CAMPAIGN.target)?, services.timeline(shared.flow())?);
+    let Some(all) = history.history(&key, PAGE).await? else { return Ok(repair) };
     repair.profile = true;
-    let mut entries: BTreeMap<EventType, Vec<(Instant, Entry)>> = BTreeMap::new();
+    let mut entries: BTreeMap<EventType, Vec<(Instant, HistoryEntry)>> = BTreeMap::new();
     let newest = shared.context.now() - ON_ITS_WAY;
-    while let Some(page) = pages.next().await? {
-        for entry in page {
-            match (kind_of(&entry), entry.date) {
-                (Some(kind), Some(at)) if shared.flow().types.contains(&kind) && at <= newest && time::fits_dynamics(at) => {
-                    *repair.history.entry(kind.name()).or_default() += 1;
-                    entries.entry(kind).or_default().push((at, entry));
-                }
-                _ => repair.passed_over += 1,
+    for entry in all {
+        match (kind_of(&entry), entry.date) {
+            (Some(kind), Some(at)) if shared.flow().types.contains(&kind) && at <= newest && time::fits_dynamics(at) => {
+                *repair.history.entry(kind.name()).or_default() += 1;
+                entries.entry(kind).or_default().push((at, entry));
             }
+            _ => repair.passed_over += 1,
         }
     }
     // What is postponed or refused comes later, under its own id.
     let unwritten = shared.context.stores.events.unwritten_events_of(&name, &key).await?;
     let mut missing = Vec::new();
     for (kind, mut entries) in entries {
-        let mut there = activities(&shared.context.services.dataverse, shared.flow(), kind, contact).await?;
+        let mut there = activities(&*timeline, shared.flow(), kind, contact).await?;
         for waiting in unwritten.iter().filter(|waiting| waiting.kind == kind.name()) {
             if let (Ok(id), Ok(event)) = (Uuid::try_parse(&waiting.activity), serde_json::from_str::<Event>(&waiting.payload)) {
                 // Its activity may exist without being completed: it still counts.
@@ -145,7 +142,7 @@ async fn repair(context: Context, index: usize, contact: Uuid, dry: bool) -> Res
             }
             repair.missing += 1;
             let mirror_page = match &entry.mirror_page {
-                Some(page) if !dry => campaign.mirror_page(page).await?.map(|url| url.to_string()),
+                Some(page) if !dry => history.mirror_page(page).await?,
                 Some(_) | None => None,
             };
             missing.push(Event {
@@ -174,7 +171,7 @@ async fn repair(context: Context, index: usize, contact: Uuid, dry: bool) -> Res
 
 /// The type of an entry of history. Assumed: the label contains the word; documented is one for a send, `Send via email`. A bounce is skipped, since
 /// history does not say whether it is hard.
-fn kind_of(entry: &Entry) -> Option<EventType> {
+fn kind_of(entry: &HistoryEntry) -> Option<EventType> {
     if !entry.category.eq_ignore_ascii_case("email") {
         return None;
     }
@@ -193,7 +190,7 @@ fn kind_of(entry: &Entry) -> Option<EventType> {
 }
 
 /// The times of a contact's activities of one type, in milliseconds, by their ids.
-async fn activities(dataverse: &Dataverse, flow: &EventFlow, kind: EventType, contact: Uuid) -> Result<BTreeMap<Uuid, i64>, RunError> {
+async fn activities(timeline: &dyn Timeline, flow: &EventFlow, kind: EventType, contact: Uuid) -> Result<BTreeMap<Uuid, i64>, RunError> {
     let date = flow.columns.iter().find(|c| c.value == [EventPiece::Field(EventField::Date)]).map(|c| c.column.as_str());
     let (Some(date), Some(activity)) = (date, flow.activities.iter().find(|a| a.kind == kind)) else {
         return Err(RunError::Service(ConnectError::Config {
@@ -201,29 +198,10 @@ async fn activities(dataverse: &Dataverse, flow: &EventFlow, kind: EventType, co
             remedy: "write it to a column: `date -> actualend`".to_owned(),
         }));
     };
-    let (outline, _) = dataverse.outline(&activity.table).await?;
-    let text = |name: &str| outline.definition.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let (set, primary) = (text("EntitySetName"), text("PrimaryIdAttribute"));
-    let query = Query::of(set, vec![primary.clone(), date.to_owned()], PAGE).filtered(format!("_regardingobjectid_value eq {contact}"));
-    let mut request = PageRequest::First(query);
-    let mut times = BTreeMap::new();
-    let mut trail = Trail::default();
-    loop {
-        let page = dataverse.page(&request).await?;
-        page.follow(&request, &mut trail)?;
-        for row in page.rows {
-            let Row::Changed(row) = row else { continue };
-            let row: Value = serde_json::from_str(row.get()).unwrap_or_default();
-            let id = row.get(&primary).and_then(Value::as_str).and_then(|id| Uuid::try_parse(id).ok());
-            let at = row.get(date).and_then(Value::as_str).and_then(parse_instant).map(|at| at.timestamp_millis());
-            times.extend(id.zip(at));
-        }
-        match page.next {
-            Some(link) => request = PageRequest::Follow { link, page_size: PAGE },
-            None => break,
-        }
-    }
-    Ok(times)
+    let table = timeline.activity_table(&activity.table).await?;
+    let found = timeline.on_timeline(&table, contact, date).await?;
+    let time = |text: Option<String>| text.as_deref().and_then(parse_instant).map(|at| at.timestamp_millis());
+    Ok(found.into_iter().filter_map(|(id, text)| Some((id, time(text)?))).collect())
 }
 
 /// For each of the sorted `entries` whether one of the sorted `there` is it; each of these is one entry at most.

@@ -7,10 +7,10 @@ use std::collections::HashSet;
 
 use uuid::Uuid;
 
-use super::job::{COMPLETED, Job, Meaning, Row, meaning};
+use super::job::{Job, Meaning, Row, meaning};
 use super::trial::Known;
 use crate::connect::ConnectError;
-use crate::systems::dataverse::{Bulk, BulkPart, BulkPartOutcome, Operation, Part, PartOutcome, Target};
+use crate::systems::{Activity, ActivityBatch, ActivityState, ActivityWrites, BatchOutcome};
 
 /// What goes along with the rows of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,8 +48,8 @@ impl Sent {
 
 /// Makes rows in one request.
 pub(super) async fn send(job: &Job<'_>, rows: &[Row]) -> Sent {
-    if !job.table.bulk {
-        return send_parts(job, rows).await;
+    if !job.table.table.bulk {
+        return send_each(job, rows).await;
     }
     let way = way(job);
     let trial =
@@ -81,7 +81,7 @@ pub(super) async fn send(job: &Job<'_>, rows: &[Row]) -> Sent {
 fn way(job: &Job<'_>) -> Way {
     let closed = job.completed && job.table.closes.known() != Known::Fails;
     let together = job.table.together.known() != Known::Fails;
-    Way { closed, tasks: together && job.tasks.is_some_and(|tasks| tasks.bulk), completing: together && job.completed && !closed }
+    Way { closed, tasks: together && job.tasks.is_some_and(|tasks| tasks.table.bulk), completing: together && job.completed && !closed }
 }
 
 /// Which rows are completed that were made in this state. Only the first ones are looked at.
@@ -89,9 +89,10 @@ async fn look_at_states(job: &Job<'_>, made: &[Uuid]) -> HashSet<Uuid> {
     if job.table.closes.known() == Known::Works {
         return made.iter().copied().collect();
     }
-    match job.dataverse.existing(&job.table.entity, made, Some("statecode")).await {
+    match job.table.states(made, true).await {
         Ok(states) => {
-            let closed: HashSet<Uuid> = states.into_iter().filter(|(_, state)| *state == Some(1)).map(|(id, _)| id).collect();
+            let completed = |(id, state)| (state == Some(ActivityState::Completed)).then_some(id);
+            let closed: HashSet<Uuid> = states.into_iter().filter_map(completed).collect();
             job.table.closes.note(made.iter().all(|id| closed.contains(id)));
             closed
         }
@@ -102,27 +103,20 @@ async fn look_at_states(job: &Job<'_>, made: &[Uuid]) -> HashSet<Uuid> {
 
 async fn send_bulk(job: &Job<'_>, way: Way, rows: &[Row]) -> Sent {
     let begun = job.calls.sizes.begin();
-    let made: Vec<Target> = rows.iter().map(|row| if way.closed { closed(&row.target) } else { row.target.clone() }).collect();
-    let ids = || rows.iter().map(|row| row.id);
-    let (sent, error) = if way.is_together() {
-        let tasks: Vec<Target> = rows.iter().filter_map(|row| row.task.clone()).collect();
-        let done: Vec<Target> = ids().map(|id| Target { key: Some(id.into()), fields: COMPLETED.to_owned() }).collect();
-        let mut parts = vec![BulkPart { entity: &job.table.entity, bulk: Bulk::Create, targets: &made }];
-        if let Some(table) = job.tasks.filter(|_| way.tasks) {
-            parts.push(BulkPart { entity: &table.entity, bulk: Bulk::Create, targets: &tasks });
-        }
-        if way.completing {
-            parts.push(BulkPart { entity: &job.table.entity, bulk: Bulk::Update, targets: &done });
-        }
-        match job.dataverse.together(&parts).await {
-            Ok(outcomes) => of_outcomes(way, ids(), outcomes),
-            Err(error) => (Sent::failed(error.clone()), Some(error)),
-        }
-    } else {
-        match job.dataverse.create_all(&job.table.entity, &made).await {
-            Ok(()) => (Sent { done: ids().collect(), ..Sent::default() }, None),
-            Err(error) => (Sent::failed(error.clone()), Some(error)),
-        }
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    let create = |activities, completed| ActivityWrites::Create { activities, completed };
+    let made = create(rows.iter().map(|row| &row.activity).collect(), way.closed);
+    let mut batches = vec![ActivityBatch { table: &job.table.table, writes: made }];
+    if let Some(tasks) = job.tasks.filter(|_| way.tasks) {
+        let made: Vec<&Activity> = rows.iter().filter_map(|row| row.task.as_ref()).collect();
+        batches.push(ActivityBatch { table: &tasks.table, writes: create(made, false) });
+    }
+    if way.completing {
+        batches.push(ActivityBatch { table: &job.table.table, writes: ActivityWrites::Complete(&ids) });
+    }
+    let (sent, error) = match job.table.timeline.write_together(&batches).await {
+        Ok(outcomes) => of_outcomes(way, ids.iter().copied(), outcomes),
+        Err(error) => (Sent::failed(error.clone()), Some(error)),
     };
     job.calls.sizes.ended(job.calls.kind, rows.len(), begun, error.as_ref());
     sent
@@ -130,50 +124,37 @@ async fn send_bulk(job: &Job<'_>, way: Way, rows: &[Row]) -> Sent {
 
 /// What several requests in one did, and the first error of any. An error of tasks and completing is left to the requests that repeat
 /// them alone, which tell whose it is.
-fn of_outcomes(way: Way, ids: impl Iterator<Item = Uuid>, outcomes: Vec<BulkPartOutcome>) -> (Sent, Option<ConnectError>) {
+fn of_outcomes(way: Way, ids: impl Iterator<Item = Uuid>, outcomes: Vec<BatchOutcome>) -> (Sent, Option<ConnectError>) {
     let mut outcomes = outcomes.into_iter();
     let mut sent = Sent::default();
     match outcomes.next() {
-        Some(BulkPartOutcome::Done) => sent.done = ids.collect(),
-        Some(BulkPartOutcome::Failed(error)) => return (Sent::failed(error.clone()), Some(error)),
-        Some(BulkPartOutcome::NotBegun) | None => return (sent, None),
+        Some(BatchOutcome::Done) => sent.done = ids.collect(),
+        Some(BatchOutcome::Failed(error)) => return (Sent::failed(error.clone()), Some(error)),
+        Some(BatchOutcome::NotBegun) | None => return (sent, None),
     }
     if way.tasks {
         match outcomes.next() {
-            Some(BulkPartOutcome::Done) => sent.tasked = true,
-            Some(BulkPartOutcome::Failed(error)) => return (sent, Some(error)),
-            Some(BulkPartOutcome::NotBegun) | None => return (sent, None),
+            Some(BatchOutcome::Done) => sent.tasked = true,
+            Some(BatchOutcome::Failed(error)) => return (sent, Some(error)),
+            Some(BatchOutcome::NotBegun) | None => return (sent, None),
         }
     }
     if way.completing {
         match outcomes.next() {
-            Some(BulkPartOutcome::Done) => sent.closed = sent.done.iter().copied().collect(),
-            Some(BulkPartOutcome::Failed(error)) => return (sent, Some(error)),
-            Some(BulkPartOutcome::NotBegun) | None => {}
+            Some(BatchOutcome::Done) => sent.closed = sent.done.iter().copied().collect(),
+            Some(BatchOutcome::Failed(error)) => return (sent, Some(error)),
+            Some(BatchOutcome::NotBegun) | None => {}
         }
     }
     (sent, None)
 }
 
-/// The row in its final state.
-fn closed(target: &Target) -> Target {
-    let state = COMPLETED.trim_end_matches('}');
-    let fields = target.fields.trim_start_matches('{');
-    Target { key: target.key.clone(), fields: if fields == "}" { COMPLETED.to_owned() } else { format!("{state},{fields}") } }
-}
-
-/// Makes rows by single requests of a `$batch`, for a table that takes no bulk requests.
-async fn send_parts(job: &Job<'_>, rows: &[Row]) -> Sent {
+/// Makes rows of a table without bulk requests, each by itself.
+async fn send_each(job: &Job<'_>, rows: &[Row]) -> Sent {
     let begun = job.calls.sizes.begin();
-    let primary = &job.table.entity.primary_id;
-    let parts: Vec<Part> = rows
-        .iter()
-        .map(|row| {
-            let inner = row.target.fields.trim_start_matches('{');
-            Part::Single(Operation::create(&job.table.entity, format!("{{\"{primary}\":\"{}\",{inner}", row.id)))
-        })
-        .collect();
-    let outcomes = match job.dataverse.batch(&parts, true).await {
+    let activities = rows.iter().map(|row| &row.activity).collect();
+    let batch = ActivityBatch { table: &job.table.table, writes: ActivityWrites::Create { activities, completed: false } };
+    let outcomes = match job.table.timeline.write_each(&batch).await {
         Ok(outcomes) => outcomes,
         Err(error) => {
             job.calls.sizes.ended(job.calls.kind, job.rows_of(rows.len()), begun, Some(&error));
@@ -184,9 +165,9 @@ async fn send_parts(job: &Job<'_>, rows: &[Row]) -> Sent {
     let mut sent = Sent::default();
     for (row, outcome) in rows.iter().zip(outcomes) {
         match outcome {
-            PartOutcome::Done(_) => sent.done.push(row.id),
-            PartOutcome::Failed { error, .. } => drop(sent.error.get_or_insert(error)),
-            PartOutcome::NotBegun => {}
+            BatchOutcome::Done => sent.done.push(row.id),
+            BatchOutcome::Failed(error) => drop(sent.error.get_or_insert(error)),
+            BatchOutcome::NotBegun => {}
         }
     }
     sent
@@ -197,13 +178,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_in_its_final_state_has_the_state_beside_its_columns() {
-        let target = |fields: &str| Target { key: None, fields: fields.to_owned() };
-        assert_eq!(closed(&target(r#"{"subject":"a"}"#)).fields, r#"{"statecode":1,"statuscode":2,"subject":"a"}"#);
-        assert_eq!(closed(&target("{}")).fields, COMPLETED);
-    }
-
-    #[test]
     fn what_a_part_of_a_batch_did_not_do_is_left_to_separate_requests() {
         let way = Way { closed: false, tasks: true, completing: true };
         let id = Uuid::from_u128(1);
@@ -212,7 +186,7 @@ mod tests {
             let (sent, error) = of_outcomes(way, std::iter::once(id), outcomes);
             (sent.done.len(), sent.tasked, sent.closed.len(), sent.error.is_some(), error.is_some())
         };
-        use BulkPartOutcome::{Done, Failed, NotBegun};
+        use BatchOutcome::{Done, Failed, NotBegun};
         assert_eq!(of(vec![Done, Done, Done]), (1, true, 1, false, false));
         assert_eq!(of(vec![Done, Done, Failed(error())]), (1, true, 0, false, true));
         assert_eq!(of(vec![Done, Failed(error()), NotBegun]), (1, false, 0, false, true));

@@ -1,18 +1,19 @@
-//! Makes rows in a table of Dynamics 365 under ids of ours, whatever of them is there already, and completes them.
+//! Makes rows in a table of activities under ids of ours, whatever of them is there already, and completes them.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::ControlFlow;
 
 use uuid::Uuid;
 
-use super::job::{COMPLETED, Calls, Job, Meaning, Row, meaning, unclear};
+use super::job::{Calls, Job, Meaning, Row, meaning, unclear};
 use super::request::send;
+use super::target::EventTable;
 use crate::connect::ConnectError;
 use crate::engine::batch_size::MOST;
 use crate::engine::policy::Doubt;
 use crate::engine::refusals::Unclear;
 use crate::run::calls::CallKind;
-use crate::systems::dataverse::{Bulk, Condition, Dataverse, Entity, Operation, Part, PartOutcome, Target, is_too_much};
+use crate::systems::{ActivityBatch, ActivityState, ActivityWrites, BatchOutcome};
 
 /// How often a batch is taken apart and looked up; each time it gets smaller, or something is found.
 const STEPS: usize = 4 * MOST;
@@ -102,7 +103,7 @@ impl Making<'_> {
         self.made.closed.extend(outcome.closed);
         outcome.done.iter().for_each(|id| drop(rows.remove(id)));
         let Some(error) = outcome.error else { return ControlFlow::Continue(()) };
-        if is_too_much(&error) && rows.len() > 1 {
+        if self.job.calls.sizes.is_too_large(&error) && rows.len() > 1 {
             halve(rows, &mut self.queue);
             return ControlFlow::Continue(());
         }
@@ -127,9 +128,8 @@ impl Making<'_> {
     }
 
     /// Which of these rows are there, each with its state if that matters.
-    async fn existing(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, Option<i64>>, ConnectError> {
-        let state = self.job.completed.then_some("statecode");
-        self.job.dataverse.existing(&self.job.table.entity, ids, state).await
+    async fn existing(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, Option<ActivityState>>, ConnectError> {
+        self.job.table.states(ids, self.job.completed).await
     }
 
     /// Asks which rows are there, after a request that may have made some or met some.
@@ -166,9 +166,8 @@ impl Making<'_> {
             }
             return Ok(());
         }
-        let contacts = Entity::new("contacts", "contact", "contactid");
-        let found = self.job.dataverse.existing(&contacts, &asked, None).await?;
-        let is_gone = |row: &&Row| asked.contains(&row.contact) && !found.contains_key(&row.contact);
+        let found = self.job.table.timeline.persons(&asked).await?;
+        let is_gone = |row: &&Row| asked.contains(&row.contact) && !found.contains(&row.contact);
         let gone: Vec<Uuid> = rows.values().filter(is_gone).map(|row| row.id).collect();
         // An earlier attempt may have made them, before the contact was deleted: then they are completed.
         let there = self.existing(&gone).await?;
@@ -244,8 +243,8 @@ fn halve(rows: HashMap<Uuid, Row>, queue: &mut VecDeque<Vec<Row>>) {
 
 impl Made {
     /// A row is there already, in this state.
-    fn is_there(&mut self, id: Uuid, state: Option<i64>) {
-        self.there.push((id, state.is_some_and(|state| state != 0)));
+    fn is_there(&mut self, id: Uuid, state: Option<ActivityState>) {
+        self.there.push((id, state.is_some_and(|state| state != ActivityState::Open)));
     }
 
     /// The rows are refused permanently.
@@ -273,7 +272,7 @@ pub(super) async fn complete(job: &Job<'_>, ids: &[Uuid]) -> Vec<(Uuid, ConnectE
         let (chunk, rest) = ids.split_at(job.rows().min(ids.len()));
         ids = rest;
         let begun = job.calls.sizes.begin();
-        let refused = if job.table.bulk { complete_bulk(job, chunk).await } else { complete_parts(job, chunk).await };
+        let refused = complete_chunk(job, chunk).await;
         let error = refused.first().map(|(_, error)| error);
         job.calls.sizes.ended(job.calls.kind, job.rows_of(chunk.len()), begun, error);
         failed.extend(refused);
@@ -281,34 +280,25 @@ pub(super) async fn complete(job: &Job<'_>, ids: &[Uuid]) -> Vec<(Uuid, ConnectE
     failed
 }
 
-async fn complete_bulk(job: &Job<'_>, ids: &[Uuid]) -> Vec<(Uuid, ConnectError)> {
-    let targets: Vec<Target> = ids.iter().map(|id| Target { key: Some((*id).into()), fields: COMPLETED.to_owned() }).collect();
-    let results = job.dataverse.bulk(&job.table.entity, Bulk::Update, &targets, ids.len()).await;
-    ids.iter().zip(results).filter_map(|(id, result)| Some((*id, result.err()?))).collect()
-}
-
-async fn complete_parts(job: &Job<'_>, ids: &[Uuid]) -> Vec<(Uuid, ConnectError)> {
-    let parts: Vec<Part> = ids
-        .iter()
-        .filter_map(|id| Operation::write(&job.table.entity, &(*id).into(), COMPLETED, &Condition::Exists).map(Part::Single))
-        .collect();
-    let outcomes = match job.dataverse.batch(&parts, true).await {
+async fn complete_chunk(job: &Job<'_>, ids: &[Uuid]) -> Vec<(Uuid, ConnectError)> {
+    let batch = ActivityBatch { table: &job.table.table, writes: ActivityWrites::Complete(ids) };
+    let outcomes = match job.table.timeline.write_each(&batch).await {
         Ok(outcomes) => outcomes,
         Err(error) => return ids.iter().map(|id| (*id, error.clone())).collect(),
     };
     ids.iter()
         .zip(outcomes)
         .filter_map(|(id, outcome)| match outcome {
-            PartOutcome::Failed { error, .. } => Some((*id, error)),
-            PartOutcome::Done(_) | PartOutcome::NotBegun => None,
+            BatchOutcome::Failed(error) => Some((*id, error)),
+            BatchOutcome::Done | BatchOutcome::NotBegun => None,
         })
         .collect()
 }
 
 /// Whether a row is gone, or closed already.
-pub(super) async fn is_settled(dataverse: &Dataverse, entity: &Entity, id: Uuid) -> bool {
-    match dataverse.existing(entity, &[id], Some("statecode")).await {
-        Ok(found) => found.get(&id).is_none_or(|state| state.is_some_and(|s| s != 0)),
+pub(super) async fn is_settled(table: &EventTable, id: Uuid) -> bool {
+    match table.states(&[id], true).await {
+        Ok(found) => found.get(&id).is_none_or(|state| state.is_some_and(|state| state != ActivityState::Open)),
         Err(_) => false,
     }
 }

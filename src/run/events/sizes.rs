@@ -9,7 +9,7 @@ use crate::engine::clock::Clock;
 use crate::plan::EventType;
 use crate::run::calls::CallKind;
 use crate::run::memory::Memory;
-use crate::systems::dataverse::is_too_much;
+use crate::systems::Timeline;
 
 /// The time that Dynamics 365 gives a request at least (Dataverse, *Use bulk operation messages*: time-outs of two to four minutes).
 const SERVICE_LIMIT: Duration = Duration::from_secs(120);
@@ -17,6 +17,7 @@ const SERVICE_LIMIT: Duration = Duration::from_secs(120);
 /// The sizes, and which types have a batch under way.
 pub(super) struct BatchSizes {
     clock: Clock,
+    timeline: Arc<dyn Timeline>,
     /// The time after which a request fails.
     limit: Duration,
     /// Keeps the sizes from round to round of a watch.
@@ -26,8 +27,14 @@ pub(super) struct BatchSizes {
 }
 
 impl BatchSizes {
-    pub(super) fn new(clock: Clock, request_timeout: Duration, memory: Arc<Memory>) -> BatchSizes {
-        BatchSizes { clock, limit: request_timeout.min(SERVICE_LIMIT), memory, underway: Mutex::default() }
+    pub(super) fn new(clock: Clock, timeline: Arc<dyn Timeline>, memory: Arc<Memory>) -> BatchSizes {
+        let limit = timeline.request_timeout().min(SERVICE_LIMIT);
+        BatchSizes { clock, timeline, limit, memory, underway: Mutex::default() }
+    }
+
+    /// Whether an error says that a request was too large.
+    pub(super) fn is_too_large(&self, error: &ConnectError) -> bool {
+        self.timeline.is_too_large(error)
     }
 
     fn underway(&self) -> MutexGuard<'_, HashMap<EventType, usize>> {
@@ -52,7 +59,7 @@ impl BatchSizes {
                 self.memory.batch_size(call, |size| size.carried_out(rows, took, self.limit));
             }
             Some(error)
-                if is_too_much(error) || matches!(error, ConnectError::Unavailable { .. } | ConnectError::OutcomeUnknown { .. }) =>
+                if self.is_too_large(error) || matches!(error, ConnectError::Unavailable { .. } | ConnectError::OutcomeUnknown { .. }) =>
             {
                 self.too_many(call, rows);
             }
@@ -92,14 +99,20 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::connect::Call;
+    use crate::connect::{Call, Http, HttpConfig};
     use crate::time;
 
     const CALL: CallKind = CallKind::Activities(EventType::Open);
 
+    /// Dynamics 365, whose errors say what was too much; nothing is sent to it.
+    fn timeline() -> Arc<dyn Timeline> {
+        let config = HttpConfig { request_timeout: Duration::from_secs(60), ..HttpConfig::default() };
+        Arc::new(crate::systems::conformance::unreachable_dataverse(Http::new(config).expect("a client")))
+    }
+
     fn sizes() -> BatchSizes {
         let noon = time::parse_instant("2024-05-01T12:00:00Z").expect("an instant");
-        BatchSizes::new(Clock::stopped(noon), Duration::from_secs(60), Arc::default())
+        BatchSizes::new(Clock::stopped(noon), timeline(), Arc::default())
     }
 
     #[test]
@@ -143,7 +156,7 @@ mod tests {
     #[test]
     fn sizes_are_kept_for_the_next_round() {
         let memory = Arc::<Memory>::default();
-        let round = || BatchSizes::new(Clock::default(), Duration::from_secs(60), memory.clone());
+        let round = || BatchSizes::new(Clock::default(), timeline(), memory.clone());
         round().too_many(CALL, 100);
         assert_eq!(round().rows(CALL), 50);
     }

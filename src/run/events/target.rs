@@ -2,27 +2,25 @@
 //! the service, once for a round and only for types that occur; none of them can be derived from another.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 use uuid::Uuid;
 
 use super::event::Event;
 use super::trial::Trial;
 use crate::connect::ConnectError;
 use crate::plan::{EventColumn, EventField, EventPiece, EventType};
-use crate::systems::dataverse::{Dataverse, Entity, Lookups, Target};
+use crate::systems::{Activity, ActivityColumn, ActivityState, ActivityTable, Timeline};
 
-/// A table of activities.
-pub(super) struct ActivityTable {
-    pub(super) entity: Entity,
-    /// Whether it takes CreateMultiple and UpdateMultiple.
-    pub(super) bulk: bool,
+/// A table of activities, and what events write to it.
+pub(super) struct EventTable {
+    pub(super) timeline: Arc<dyn Timeline>,
+    pub(super) table: ActivityTable,
     /// Whether rows can be made in their final state.
     pub(super) closes: Trial,
-    /// Whether a `$batch` with several bulk requests is carried out.
+    /// Whether a request with several batches is carried out.
     pub(super) together: Trial,
-    /// The property that binds `regardingobjectid` to a contact.
-    regarding: String,
     /// What is written: the column, its greatest length if it is a text, its value.
     columns: Vec<(String, Option<usize>, Vec<EventPiece>)>,
 }
@@ -30,77 +28,61 @@ pub(super) struct ActivityTable {
 /// The length of a text whose definition names none.
 const SHORTEST: usize = 100;
 
-impl ActivityTable {
+impl EventTable {
     /// Asks the service for a table.
     ///
     /// # Errors
     /// [`ConnectError::Config`] for a table that is not an activity, or lacks a column; others as they come.
     pub(super) async fn resolve(
-        dataverse: &Dataverse,
+        timeline: &Arc<dyn Timeline>,
         kind: EventType,
         table: &str,
         columns: &[EventColumn],
     ) -> Result<Self, ConnectError> {
         let config = |problem: String, remedy: &str| ConnectError::Config { problem, remedy: remedy.to_owned() };
-        let (metadata, support) = match dataverse.outline(table).await {
+        let table = match timeline.activity_table(table).await {
             Err(ConnectError::NotFound { .. }) => {
                 let remedy = "install the solution that brings it, or name the table in the event block";
                 return Err(config(format!("there is no table `{table}` in Dynamics for events of the type {}", kind.name()), remedy));
             }
             other => other?,
         };
-        let text = |name: &str| metadata.definition.get(name).and_then(Value::as_str).map(str::to_owned);
-        let (Some(set), Some(primary)) = (text("EntitySetName"), text("PrimaryIdAttribute")) else {
-            return Err(config(format!("the definition of `{table}` has no entity set"), "check that it is an activity table"));
-        };
-        let regarding = Lookups::of(&metadata).property("regardingobjectid", "contact")?.to_owned();
-        let entity = Entity::new(set, table, primary);
-        let name = |attribute: &Value| attribute.get("LogicalName").and_then(Value::as_str).map(str::to_owned);
-        let types: HashMap<String, bool> = metadata
-            .attributes
-            .iter()
-            .filter_map(|a| Some((name(a)?, matches!(a.get("AttributeType")?.as_str()?, "String" | "Memo"))))
-            .collect();
-        let lengths: HashMap<String, usize> = metadata
-            .casts
-            .values()
-            .flatten()
-            .filter_map(|a| Some((name(a)?, usize::try_from(a.get("MaxLength")?.as_u64()?).ok()?)))
-            .collect();
         let mut written = Vec::new();
         for EventColumn { column, value, .. } in columns {
-            match types.get(column) {
-                Some(is_text) => {
-                    let length = is_text.then(|| lengths.get(column).copied().unwrap_or(SHORTEST));
-                    written.push((column.clone(), length, value.clone()));
-                }
+            match table.columns.get(column) {
+                Some(ActivityColumn::Text(length)) => written.push((column.clone(), Some(length.unwrap_or(SHORTEST)), value.clone())),
+                Some(ActivityColumn::Other) => written.push((column.clone(), None, value.clone())),
                 // A column of what only clicks or bounces have is missing in the other tables, and nothing is lost.
                 None if never(kind, value) => {}
                 None => {
+                    let name = &table.name;
                     let remedy = "name the column that it has in the event block";
-                    return Err(config(format!("the table `{table}` has no column `{column}`, to which the event block writes"), remedy));
+                    return Err(config(format!("the table `{name}` has no column `{column}`, to which the event block writes"), remedy));
                 }
             }
         }
-        let takes_state = |attribute: &Value| {
-            name(attribute).as_deref() == Some("statecode") && attribute.get("IsValidForCreate").and_then(Value::as_bool) == Some(true)
-        };
         // The definition can say that it does not take a state; that it keeps the one that it takes is seen by its first rows.
-        let closes = if metadata.attributes.iter().any(takes_state) { Trial::default() } else { Trial::failed() };
-        let bulk = support.create && support.update;
-        Ok(Self { entity, bulk, closes, together: Trial::default(), regarding, columns: written })
+        let closes = if table.takes_final_state { Trial::default() } else { Trial::failed() };
+        Ok(Self { timeline: timeline.clone(), table, closes, together: Trial::default(), columns: written })
     }
 
     /// The table of follow-up tasks.
-    pub(super) async fn tasks(dataverse: &Dataverse, subject: &[EventPiece], at: crate::plan::At) -> Result<Self, ConnectError> {
+    pub(super) async fn tasks(timeline: &Arc<dyn Timeline>, subject: &[EventPiece], at: crate::plan::At) -> Result<Self, ConnectError> {
         let column = EventColumn { at, column: "subject".to_owned(), value: subject.to_vec() };
-        Self::resolve(dataverse, EventType::Bounce, "task", &[column]).await
+        Self::resolve(timeline, EventType::Bounce, "task", &[column]).await
+    }
+
+    /// Which of these rows exist; each with its state if that was asked for.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub(super) async fn states(&self, ids: &[Uuid], with_state: bool) -> Result<HashMap<Uuid, Option<ActivityState>>, ConnectError> {
+        self.timeline.states(&self.table, ids, with_state).await
     }
 
     /// The row of an event, under this id.
-    pub(super) fn row(&self, id: Uuid, event: &Event) -> Target {
+    pub(super) fn row(&self, id: Uuid, event: &Event) -> Activity {
         let mut body = Map::new();
-        body.insert(format!("{}@odata.bind", self.regarding), json!(format!("/contacts({})", event.contact)));
         for (column, length, value) in &self.columns {
             let Some(text) = event.text(value) else { continue };
             match length {
@@ -115,7 +97,7 @@ impl ActivityTable {
                 }
             }
         }
-        Target { key: Some(id.into()), fields: Value::Object(body).to_string() }
+        Activity { id, body: self.timeline.activity(&self.table, event.contact, body) }
     }
 }
 

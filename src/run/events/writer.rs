@@ -21,7 +21,7 @@ use crate::plan::EventType;
 use crate::run::calls::{self, CallKind, Sides};
 use crate::run::{Pace, RunError};
 use crate::store::{EventResult, WaitingEvent};
-use crate::systems::dataverse::{Dataverse, Entity};
+use crate::systems::Timeline;
 
 /// How often a run that goes through once comes back to what was postponed.
 const ROUNDS: u32 = 3;
@@ -35,9 +35,9 @@ const FAILURES_IN_A_ROW: u32 = 5;
 /// Writes until the readers have ended and nothing is left that can be written.
 pub(super) async fn write(shared: Arc<Shared>) -> Result<(), RunError> {
     let tables = shared.flow().types.iter().map(|kind| (*kind, OnceCell::new())).collect();
-    let limit = shared.context.services.dataverse.request_timeout();
-    let batches = Arc::new(BatchSizes::new(shared.context.options.clock.clone(), limit, shared.context.memory.clone()));
-    let writer = Writer { shared: shared.clone(), tables, denials: Denials::default(), sizes: batches.clone() };
+    let timeline = shared.context.services.timeline(shared.flow())?;
+    let batches = Arc::new(BatchSizes::new(shared.context.options.clock.clone(), timeline.clone(), shared.context.memory.clone()));
+    let writer = Writer { shared: shared.clone(), timeline, tables, denials: Denials::default(), sizes: batches.clone() };
     let waiting = Waiting { shared: shared.clone(), sizes: batches, held: BTreeMap::new(), after: 0, postponed: 0, rounds: 0 };
     let at_once = shared.context.options.concurrency.max(1);
     // A batch is settled as soon as it has ended: it has many events already.
@@ -136,6 +136,8 @@ impl Queue<Writer> for Waiting {
 /// Makes activities of batches of events.
 struct Writer {
     shared: Arc<Shared>,
+    /// Where the activities go.
+    timeline: Arc<dyn Timeline>,
     /// The tables, asked for when the first event of a type comes.
     tables: BTreeMap<EventType, OnceCell<Tables>>,
     /// Which kinds of calls were denied in this round.
@@ -151,7 +153,8 @@ impl Handler for Writer {
     type Error = RunError;
 
     async fn carry_out(self: Arc<Self>, (kind, events): Self::Unit) -> Result<Outcome<Writer>, RunError> {
-        let writing = Writing { context: &self.shared.context, flow: self.shared.flow(), kind, denials: &self.denials, sizes: &self.sizes };
+        let (context, timeline, flow) = (&self.shared.context, &self.timeline, self.shared.flow());
+        let writing = Writing { context, timeline, flow, kind, denials: &self.denials, sizes: &self.sizes };
         let batch = write_batch(writing, self.tables.get(&kind), events).await;
         self.sizes.came_back(kind);
         let batch = batch?;
@@ -177,7 +180,9 @@ impl Handler for Writer {
     }
 
     async fn service_answers(&self, _: CallKind, _: &str) -> bool {
-        dynamics_answers(&self.shared.context.services.dataverse).await
+        // Any person: what counts is who answers.
+        let error = self.timeline.persons(&[Uuid::nil()]).await.err();
+        error.is_none_or(|error| policy::is_answer_of_service(&error))
     }
 
     fn refused(&self, refused: Refused<CallKind>) -> RunError {
@@ -191,12 +196,4 @@ impl Handler for Writer {
 
 fn count(results: &[(i64, EventResult)], test: impl Fn(&EventResult) -> bool) -> u64 {
     results.iter().filter(|(_, result)| test(result)).count() as u64
-}
-
-/// Whether Dynamics 365 itself answers a read.
-async fn dynamics_answers(dataverse: &Dataverse) -> bool {
-    // Any contact: what counts is who answers.
-    let contacts = Entity::new("contacts", "contact", "contactid");
-    let error = dataverse.existing(&contacts, &[Uuid::nil()], None).await.err();
-    error.is_none_or(|error| policy::is_answer_of_service(&error))
 }

@@ -16,6 +16,7 @@ use crate::connect::{ConnectError, Trail};
 use crate::engine::events::{Emitter, Problem, RunEvent};
 use crate::eval::{Evaluated, Evaluator, Rejection, ValidUntil};
 use crate::plan::{Deletes, ExecutionPlan, FilteredOut, IngressFlow, LinkAbsent, Rejected};
+use crate::run::paging::next_page;
 use crate::run::{RunError, failure};
 use crate::store::{
     Absence, Change, Claim, Cursor, CursorMove, Failure, IfAbsent, Lease, MassChange, Outline, PageCommit, PageOutcome, PageTimes,
@@ -170,14 +171,11 @@ async fn page(
     }
 
     let request = request(flow, &*shared.source, lease.cursor.link.as_ref(), shared.context.options.page_size);
-    let fetched = tokio::select! {
-        fetched = shared.source.page(&request) => fetched,
-        () = shared.context.stop.cancelled() => {
-            shared.context.stores.cursors.reschedule(lease, shared.context.now(), "stopped").await?;
-            return Ok(Round::Over);
-        }
+    let Some(fetched) = next_page(&*shared.source, &request, trail, &shared.context.stop).await else {
+        shared.context.stores.cursors.reschedule(lease, shared.context.now(), "stopped").await?;
+        return Ok(Round::Over);
     };
-    let page = match fetched.and_then(|page| page.follow(shared.source.system(), &request, trail).map(|()| page)) {
+    let page = match fetched {
         Ok(page) => page,
         Err(ConnectError::DeltaExpired { .. }) => {
             tracing::warn!(mapping = flow.name, "the change-tracking token has expired: reading everything again");

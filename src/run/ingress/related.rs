@@ -15,6 +15,7 @@ use super::paging::{AT_ONCE, ATTEMPTS, explained};
 use crate::connect::{ConnectError, Trail};
 use crate::json;
 use crate::plan::{IngressFlow, Related, RelatedLookup, RelatedTable};
+use crate::run::paging::next_page;
 use crate::run::{Options, RunError};
 use crate::store::{RelatedMove, RelatedPage, RelatedUses, Stores};
 use crate::systems::{Cursor as SourceCursor, Page, PageRequest, Query, Row, Source};
@@ -58,11 +59,8 @@ impl Following<'_> {
         let (mut trail, mut attempts) = (Trail::default(), 0);
         loop {
             let request = request(table, self.source, place.link.as_ref(), self.options.page_size);
-            let fetched = tokio::select! {
-                fetched = self.source.page(&request) => fetched,
-                () = self.stop.cancelled() => return Ok(false),
-            };
-            let page = match fetched.and_then(|page| page.follow(self.source.system(), &request, &mut trail).map(|()| page)) {
+            let Some(fetched) = next_page(self.source, &request, &mut trail, self.stop).await else { return Ok(false) };
+            let page = match fetched {
                 Ok(page) => page,
                 Err(ConnectError::DeltaExpired { .. }) => {
                     tracing::warn!(

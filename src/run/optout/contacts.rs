@@ -5,12 +5,13 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::rule::ContactSight;
-use super::{Shared, sight};
+use super::{Begun, Shared, sight};
 use crate::connect::{ConnectError, Trail};
 use crate::json;
+use crate::run::paging::next_page;
 use crate::run::{RunError, failure};
 use crate::store::{Cursor, CursorMove, Fate, Mark, OptoutStage, Reason, Sightings, Unseen};
-use crate::systems::dataverse::{Link, PageRequest, Query, Row};
+use crate::systems::{self, PageRequest, Row};
 
 /// What a page says of a contact.
 enum Sight {
@@ -19,9 +20,8 @@ enum Sight {
 }
 
 /// Reads contacts until the round is over.
-pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
+pub(super) async fn read(shared: &Arc<Shared>, (state, mut cursor): Begun) -> Result<(), RunError> {
     let pairs = shared.fingerprint();
-    let (state, mut cursor) = shared.begin().await?;
     // After the first listing every profile is known that was there: the profile of a contact that comes later has not been read.
     let listed = state.listed_at.is_some();
     // The round has met a row that does not say which record it is about.
@@ -32,18 +32,13 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
             return Ok(());
         }
         let size = shared.context.options.page_size;
+        let query = shared.query.clone();
         let request = match &cursor.link {
-            Some(link) => PageRequest::Follow { link: Link::from(link.clone()), page_size: size },
-            None => PageRequest::First(Query {
-                track_changes: shared.tracked,
-                ..Query::of(shared.entity.set.clone(), shared.select.clone(), size)
-            }),
+            Some(link) => PageRequest::Follow { cursor: systems::Cursor::from(link.clone()), query, page_size: size },
+            None => PageRequest::First { query, track_changes: shared.tracked, page_size: size },
         };
-        let fetched = tokio::select! {
-            fetched = shared.context.services.dataverse.page(&request) => fetched,
-            () = shared.context.stop.cancelled() => return Ok(()),
-        };
-        let page = match fetched.and_then(|page| page.follow(&request, &mut trail).map(|()| page)) {
+        let Some(fetched) = next_page(&*shared.source, &request, &mut trail, &shared.context.stop).await else { return Ok(()) };
+        let page = match fetched {
             Ok(page) => page,
             Err(ConnectError::DeltaExpired { .. }) => {
                 tracing::warn!(flow = shared.name, "the change-tracking token has expired: reading all contacts again");
@@ -65,7 +60,7 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
                 },
                 Row::Unusable { problem } => skipped(shared, problem, &mut unnamed),
                 // Also one that has merely become invisible to us: what cannot be read cannot be compared.
-                Row::Deleted { id, .. } => sights.push((id.to_string(), Sight::Gone)),
+                Row::Deleted { id, .. } => sights.push((id.clone(), Sight::Gone)),
             }
         }
         let over = page.next.is_none();
@@ -74,7 +69,7 @@ pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
             // What was not seen may be what had no id.
             None => {
                 let unseen = if unnamed { Unseen::Keep } else { Unseen::Delete };
-                CursorMove::RoundEnd { link: page.delta.map(Into::into), unseen }
+                CursorMove::RoundEnd { link: page.changes.map(Into::into), unseen }
             }
         };
         let mark = Mark::Contacts { from: cursor, to };
@@ -114,7 +109,7 @@ async fn moved(shared: &Arc<Shared>, pairs: &str) -> Result<Cursor, RunError> {
 fn read_contact(shared: &Shared, text: &str) -> Option<(String, Sight)> {
     let (record, _) = json::readable(text)?;
     let record = Value::Object(record);
-    let id = record.get(&shared.entity.primary_id).and_then(Value::as_str).filter(|id| !id.is_empty())?;
+    let id = record.get(&shared.query.primary_key).and_then(Value::as_str).filter(|id| !id.is_empty())?;
     Some((id.to_ascii_lowercase(), Sight::Seen(sight::of(shared, &record))))
 }
 

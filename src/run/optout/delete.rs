@@ -1,11 +1,11 @@
 //! Before a mapping deletes a profile: Campaign may have the only copy of an opt-out, so it is read and on disk here before the profile
 //! goes. It is brought to the contact if that still exists, and the profile that is made if the contact comes back begins with it.
 
-use super::{flag_of, name_of, profiles, rule_of, topics};
+use super::{flag_of, ingress_of, name_of, profiles, rule_of, topics};
 use crate::connect::ConnectError;
 use crate::run::{Context, RunError};
 use crate::store::{Flags, Person};
-use crate::systems::campaign::{Key, Subscriptions};
+use crate::systems::{RecordKey, SubscribedProfile, Table};
 
 /// Reads a profile that a mapping is about to delete, and keeps its opt-outs. Does nothing for mappings without opt-outs. The inner error
 /// is Campaign's: then the profile must not be deleted yet.
@@ -19,14 +19,16 @@ pub(in crate::run) async fn keep_before_delete(
     let (Some(flow), Some(id)) = (flows.next(), profiles::contact_of(key)) else { return Ok(Ok(())) };
     let has_topics = flow.topics || flows.any(|flow| flow.topics);
     let at = context.now();
-    let attribute = context.plan.flow(mapping).map(|flow| flow.key.path.join(".")).unwrap_or_default();
+    let ingress = ingress_of(&context.plan, flow)?;
+    let attribute = ingress.key.path.join(".");
     // Another profile's answer would keep another person's opt-outs.
-    let identity = Key::Identity { attribute: &attribute, value: key };
-    let campaign = context.services.campaign()?;
+    let table = Table { name: ingress.target.name(), collection: resource };
+    let record = RecordKey { table, attribute: &attribute, value: key };
     let read = if has_topics {
-        campaign.subscriptions(resource, identity).await.map(|found| found.map(|found| (found.profile.clone(), Some(found))))
+        let found = context.services.subscriptions(ingress)?.subscriptions(record).await;
+        found.map(|found| found.map(|found| (found.profile.clone(), Some(found))))
     } else {
-        campaign.get(resource, identity).await.map(|found| found.map(|profile| (profile, None)))
+        context.services.profiles(ingress)?.get(record).await.map(|found| found.map(|found| (found.record, None)))
     };
     let (profile, subscriptions) = match read {
         Ok(Some(found)) => found,
@@ -59,7 +61,7 @@ async fn keep_topics(
     context: &Context,
     mapping: &str,
     id: &str,
-    subscriptions: &Subscriptions,
+    subscriptions: &SubscribedProfile,
     at: crate::time::Instant,
 ) -> Result<(), RunError> {
     let Some(flow) = topics::of_mapping(context, mapping) else { return Ok(()) };

@@ -31,7 +31,6 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 pub(super) use delete::{keep_before_delete, kept_attributes};
 pub use dry::dry_run;
@@ -46,8 +45,7 @@ use crate::engine::events::{Note, Publisher, RunEvent};
 use crate::engine::refusals::Denials;
 use crate::plan::{self, Direction, ExecutionPlan, IngressFlow, OptoutFlow, OptoutPair};
 use crate::store::{self, Approval, Cursor, Flags, OptOuts, OptoutIntake, OptoutStage, OptoutState, Person, RunKind, StoreError, Stores};
-use crate::systems::campaign::Campaign;
-use crate::systems::dataverse::Entity;
+use crate::systems::{Profiles, Query, RecordKey, Source, Subscriptions, Table, Target};
 use rule::Rule;
 
 /// Persons that are looked through at once.
@@ -101,54 +99,97 @@ pub(super) fn name_of(flow: &OptoutFlow) -> String {
 /// What the parts of a flow share.
 struct Shared {
     context: Context,
-    campaign: Campaign,
+    /// Where contacts are read.
+    source: Arc<dyn Source>,
+    /// Where contacts are written.
+    contacts: Arc<dyn Target>,
+    /// Where profiles are read and written.
+    profiles: Arc<dyn Profiles>,
+    /// Where subscriptions are, in a workflow of topics.
+    subscriptions: Option<Arc<dyn Subscriptions>>,
     index: usize,
     name: String,
     rule: Rule,
-    /// The table of contacts.
-    entity: Entity,
-    /// The columns that are read of it.
-    select: Vec<String>,
-    /// The resource of profiles.
+    /// The name of the table of contacts.
+    table: String,
+    /// What is read of contacts.
+    query: Query,
+    /// The name of the table of profiles.
+    profile: String,
+    /// Its name in addresses.
     resource: String,
     /// The attribute that is the profiles' key.
     key_attribute: String,
     /// Whether Dynamics tells changes.
     tracked: bool,
-    /// Our application user, by whom our own writes are known.
-    user: Uuid,
+    /// The user as whom we write contacts, by whom our own writes are known.
+    user: Option<String>,
     /// Which kinds of calls were denied in this round.
     denials: Denials<CallKind>,
     /// The place of each pair.
     flags: Vec<Flags>,
 }
 
+/// How far a workflow had come when its round began.
+type Begun = (OptoutState, Cursor);
+
 impl Shared {
-    async fn new(context: Context, index: usize) -> Result<Shared, RunError> {
-        let user = context.services.dataverse.who_am_i().await?.user_id;
+    /// Begins the workflow, or goes on with it.
+    async fn begin(context: Context, index: usize) -> Result<(Arc<Shared>, Begun), RunError> {
         let flow = &context.plan.optouts[index];
-        let flags = match flow.topics {
-            true => topics::begin(&*context.stores.optouts, flow).await?.2,
-            false => flow.pairs.iter().map(flag_of).collect(),
+        let user = context.services.user(ingress_of(&context.plan, flow)?).await?;
+        let optouts = &*context.stores.optouts;
+        let (begun, flags) = if flow.topics {
+            let (state, cursor, flags) = topics::begin(optouts, flow).await?;
+            ((state, cursor), flags)
+        } else {
+            (optouts.begin_optouts(&name_of(flow), &fingerprint(flow)).await?, flow.pairs.iter().map(flag_of).collect())
         };
-        Shared::of(context, index, user, flags)
+        Ok((Arc::new(Shared::of(context, index, user, flags)?), begun))
     }
 
-    fn of(context: Context, index: usize, user: Uuid, flags: Vec<Flags>) -> Result<Shared, RunError> {
+    fn of(context: Context, index: usize, user: Option<String>, flags: Vec<Flags>) -> Result<Shared, RunError> {
         let flow = &context.plan.optouts[index];
         let ingress = ingress_of(&context.plan, flow)?;
         let source = &ingress.source;
         let primary = source.slots.get(source.primary_key as usize).map_or("contactid", |s| s.wire.as_str());
-        let logical = source.table.rsplit('.').next().unwrap_or(&source.table);
-        let entity = Entity::new(source.collection.clone(), logical, primary);
         let mut select = vec![primary.to_owned(), "modifiedon".to_owned(), "_modifiedby_value".to_owned()];
         select.push("_masterid_value".to_owned());
         select.extend(flow.pairs.iter().map(|pair| pair.source.clone()));
-        let rule = rule_of(flow, &flags, &context.options);
-        let (name, tracked, resource) = (name_of(flow), source.change_tracking, ingress.target.collection.clone());
-        let key_attribute = ingress.key.path.join(".");
-        let (campaign, denials) = (context.services.campaign()?.clone(), Denials::default());
-        Ok(Shared { context, campaign, index, name, rule, entity, select, resource, key_attribute, tracked, user, denials, flags })
+        let query =
+            Query { collection: source.collection.clone(), primary_key: primary.to_owned(), select, labels: false, expand: Vec::new() };
+        let services = &context.services;
+        Ok(Shared {
+            source: services.source(ingress)?,
+            contacts: services.opt_outs_back(ingress)?,
+            profiles: services.profiles(ingress)?,
+            subscriptions: if flow.topics { Some(services.subscriptions(ingress)?) } else { None },
+            name: name_of(flow),
+            rule: rule_of(flow, &flags, &context.options),
+            table: source.name().to_owned(),
+            query,
+            profile: ingress.target.name().to_owned(),
+            resource: ingress.target.collection.clone(),
+            key_attribute: ingress.key.path.join("."),
+            tracked: source.change_tracking,
+            user,
+            denials: Denials::default(),
+            flags,
+            index,
+            context,
+        })
+    }
+
+    /// The contact with an id.
+    fn contact<'s>(&'s self, id: &'s str) -> RecordKey<'s> {
+        let table = Table { name: &self.table, collection: &self.query.collection };
+        RecordKey { table, attribute: &self.query.primary_key, value: id }
+    }
+
+    /// The profile of the contact with an id. A profile with another key is not believed: it would be another person's.
+    fn profile<'s>(&'s self, id: &'s str) -> RecordKey<'s> {
+        let table = Table { name: &self.profile, collection: &self.resource };
+        RecordKey { table, attribute: &self.key_attribute, value: id }
     }
 
     fn flow(&self) -> &OptoutFlow {
@@ -162,11 +203,6 @@ impl Shared {
     /// Which fields are compared, so that another choice is noticed.
     fn fingerprint(&self) -> String {
         fingerprint(self.flow())
-    }
-
-    /// Begins the workflow, or goes on with it.
-    async fn begin(&self) -> Result<(OptoutState, Cursor), RunError> {
-        Ok(begin(self.optouts(), self.flow()).await?)
     }
 
     /// The pairs by their places.
@@ -197,19 +233,14 @@ fn fingerprint(flow: &OptoutFlow) -> String {
 pub async fn decide_reconciliation(stores: &Stores, plan: &ExecutionPlan, mapping: &str, approval: Approval) -> Result<(), StoreError> {
     for flow in plan.optouts.iter().filter(|flow| flow.mapping == mapping) {
         let name = name_of(flow);
-        begin(&*stores.optouts, flow).await?;
+        if flow.topics {
+            topics::begin(&*stores.optouts, flow).await?;
+        } else {
+            stores.optouts.begin_optouts(&name, &fingerprint(flow)).await?;
+        }
         stores.optouts.decide_optouts(&name, approval).await?;
     }
     Ok(())
-}
-
-/// Begins the workflow of a flow, or goes on with it.
-async fn begin(optouts: &dyn OptOuts, flow: &OptoutFlow) -> Result<(OptoutState, Cursor), StoreError> {
-    if flow.topics {
-        let (state, cursor, _) = topics::begin(optouts, flow).await?;
-        return Ok((state, cursor));
-    }
-    optouts.begin_optouts(&name_of(flow), &fingerprint(flow)).await
 }
 
 fn rule_of(flow: &OptoutFlow, flags: &[Flags], options: &Options) -> Rule {
@@ -239,11 +270,11 @@ fn flag(attribute: OptOut) -> Flags {
 
 /// Reads both sides and writes what follows.
 pub(super) async fn round(context: Context, index: usize) -> Result<(), RunError> {
-    let shared = Arc::new(Shared::new(context, index).await?);
+    let (shared, begun) = Shared::begin(context, index).await?;
     if shared.flow().topics {
-        return topics_round(&shared).await;
+        return topics_round(&shared, begun).await;
     }
-    let exported = read(&shared).await?;
+    let exported = read(&shared, begun).await?;
     if live(&shared).await? && !shared.stopped() {
         work::work(&shared).await?;
     }
@@ -252,9 +283,9 @@ pub(super) async fn round(context: Context, index: usize) -> Result<(), RunError
 }
 
 /// A round of topics. What is held is known when the subscriptions have been read, so an approval is carried out after that.
-async fn topics_round(shared: &Arc<Shared>) -> Result<(), RunError> {
+async fn topics_round(shared: &Arc<Shared>, begun: Begun) -> Result<(), RunError> {
     topics::check_services(shared).await?;
-    contacts::read(shared).await?;
+    contacts::read(shared, begun).await?;
     profiles::read(shared).await?;
     let Some(state) = shared.optouts().optout_state(&shared.name).await? else { return Ok(()) };
     if shared.stopped() || !go_live(shared, &state).await? {
@@ -268,8 +299,8 @@ async fn topics_round(shared: &Arc<Shared>) -> Result<(), RunError> {
 }
 
 /// Reads contacts, profiles and exports. The inner error is that of the exports.
-async fn read(shared: &Arc<Shared>) -> Result<Result<(), RunError>, RunError> {
-    contacts::read(shared).await?;
+async fn read(shared: &Arc<Shared>, begun: Begun) -> Result<Result<(), RunError>, RunError> {
+    contacts::read(shared, begun).await?;
     profiles::read(shared).await?;
     Ok(if shared.stopped() { Ok(()) } else { exports::read(shared).await })
 }
@@ -444,14 +475,14 @@ async fn compare(
         events: Publisher::default().workflow(&name),
         memory: options.memories.workflow(&name),
     };
-    let shared = Arc::new(Shared::new(context, index).await?);
+    let (shared, begun) = Shared::begin(context, index).await?;
     if shared.flow().topics {
         topics::check_services(&shared).await?;
-        contacts::read(&shared).await?;
+        contacts::read(&shared, begun).await?;
         profiles::read(&shared).await?;
         topics::look_at_all(&shared).await?;
     } else {
-        read(&shared).await??;
+        read(&shared, begun).await??;
     }
     report::of(&shared).await
 }

@@ -13,7 +13,7 @@ use super::{ChangedProfiles, Shared, topics};
 use crate::connect::sftp::OptOut;
 use crate::run::RunError;
 use crate::store::{Fate, Flags, Mark, OptoutState, Sightings};
-use crate::systems::campaign::{Filter, Query};
+use crate::systems::ChangedSince;
 use crate::time::Instant;
 
 /// How far behind the latest change that was seen a reading of changes begins: what is committed late is not missed. [K]
@@ -32,18 +32,17 @@ const LONGEST_LISTING_PAUSE: Duration = Duration::from_secs(3600);
 pub(super) async fn read(shared: &Arc<Shared>) -> Result<(), RunError> {
     let Some(state) = shared.optouts().optout_state(&shared.name).await? else { return Ok(()) };
     let began = shared.context.now();
-    let mut query = Query::new().lines(shared.context.options.page_size);
-    let full = match next_reading(shared, &state, began).await {
+    let changed = match next_reading(shared, &state, began).await {
         Reading::Nothing => return Ok(()),
-        Reading::All => true,
-        Reading::Changed(filter, high) => {
-            query = query.filter(Filter::new(filter.filter).since(filter.parameter, high - OVERLAP));
-            false
-        }
+        Reading::All => None,
+        Reading::Changed(filter, high) => Some((filter, high - OVERLAP)),
     };
+    let full = changed.is_none();
+    let changed = changed.as_ref();
+    let changed = changed.map(|(by, since)| ChangedSince { filter: &by.filter, parameter: &by.parameter, since: *since });
     let listed = shared.context.options.clock.elapsed();
     let mut high_water = None;
-    let mut pages = shared.campaign.list(&shared.resource, &query).await?;
+    let mut pages = shared.profiles.list(&shared.resource, changed, shared.context.options.page_size).await?;
     loop {
         // Before the request: what the page says held then or later.
         let at = shared.context.now();
@@ -143,7 +142,7 @@ fn pause_after(took: Duration) -> Duration {
 /// The filter that the documentation describes, if Campaign has it although the project does not name it.
 async fn found_filter(shared: &Shared, again: bool) -> Option<ChangedProfiles> {
     let (filter, parameter) = CHANGED_FILTER;
-    let found = shared.campaign.has_filter(&shared.resource, filter, parameter, again).await;
+    let found = shared.profiles.has_filter(&shared.resource, filter, parameter, again).await;
     found.then(|| ChangedProfiles { filter: filter.to_owned(), parameter: parameter.to_owned() })
 }
 

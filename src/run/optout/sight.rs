@@ -11,12 +11,12 @@ use crate::time::{self, Instant};
 /// What a contact's record says.
 pub(super) fn of(shared: &Shared, record: &Value) -> ContactSight {
     let text = |name: &str| record.get(name).and_then(Value::as_str);
-    let by = text("_modifiedby_value").and_then(|id| id.parse::<uuid::Uuid>().ok());
+    let by = text("_modifiedby_value");
     ContactSight {
         out: out_of(shared, record),
         // A record that does not tell has been changed for all that is known.
         modified: instant(record, "modifiedon").unwrap_or_else(time::now),
-        by_us: by == Some(shared.user),
+        by_us: by.zip(shared.user.as_deref()).is_some_and(|(by, user)| by.eq_ignore_ascii_case(user)),
         version: text("@odata.etag").map(str::to_owned),
         // A merge deactivates the contact that is given up, and names the one that stays (Dataverse: Merge action; `masterid`).
         // Topics are not handed over: that a profile is not subscribed says nothing about the contact that stays.

@@ -21,7 +21,7 @@ use crate::connect::ConnectError;
 use crate::plan::OptoutFlow;
 use crate::run::{Context, RunError};
 use crate::store::{Cursor, Fate, Flags, Mark, OptOuts, OptoutState, Person, Sightings, StoreError};
-use crate::systems::campaign::{Campaign, Key, Subscriptions, Written, no_service};
+use crate::systems::{SubscribedProfile, Subscriptions, Written, no_service};
 use crate::time::Instant;
 
 /// Begins the workflow, or goes on with it. Also gives the place of each pair.
@@ -43,35 +43,53 @@ pub(super) fn of_mapping<'c>(context: &'c Context, mapping: &str) -> Option<&'c 
     context.plan.optouts.iter().find(|flow| flow.topics && flow.mapping == mapping)
 }
 
-/// Whether Campaign has the services. A name that it does not have would be taken for a topic without subscribers.
+/// Whether Campaign has the services. A name that it does not have would be taken for a topic without subscribers. In a watch they are
+/// listed as seldom as profiles are.
 pub(super) async fn check_services(shared: &Shared) -> Result<(), RunError> {
-    let known = shared.campaign.services().await?;
+    let Some(subscriptions) = &shared.subscriptions else { return Ok(()) };
+    let (now, fingerprint) = (shared.context.options.clock.elapsed(), shared.fingerprint());
+    let pause = shared.context.options.optouts.list_every;
+    if shared.context.memory.services(&fingerprint).is_some_and(|listed| now.saturating_sub(listed) < pause) {
+        return Ok(());
+    }
+    let known = subscriptions.services().await?;
     let missing = shared.flow().pairs.iter().find(|pair| !known.contains(&pair.target));
     match missing {
-        None => Ok(()),
-        Some(pair) => Err(no_service(&pair.target, Some(shared.context.plan.place(pair.at).to_string())).into()),
+        None => {
+            shared.context.memory.note_services(fingerprint, now);
+            Ok(())
+        }
+        Some(pair) => Err(no_service(shared.profiles.system(), &pair.target, Some(shared.context.plan.place(pair.at).to_string())).into()),
     }
 }
 
 /// What a profile says, by its subscriptions. `at`: when it was asked for; `answered`: when the answer had come; both by our clock.
-pub(super) fn sight(flow: &OptoutFlow, flags: &[Flags], found: &Subscriptions, (at, answered): (Instant, Instant)) -> ProfileSight {
+pub(super) fn sight(flow: &OptoutFlow, flags: &[Flags], found: &SubscribedProfile, (at, answered): (Instant, Instant)) -> ProfileSight {
     let created = instant(&found.profile, "created");
     let out = flow.pairs.iter().zip(flags).filter(|(pair, _)| !found.services.contains(&pair.target)).map(|(_, flag)| *flag);
     ProfileSight { out: out.collect(), created, at, answered, modified: None }
 }
 
 /// Reads the profile of a contact with its subscriptions.
-pub(super) async fn look(shared: &Shared, id: &str) -> Result<Option<(ProfileSight, Subscriptions)>, ConnectError> {
+pub(super) async fn look(
+    shared: &Shared,
+    subscriptions: &dyn Subscriptions,
+    id: &str,
+) -> Result<Option<(ProfileSight, SubscribedProfile)>, ConnectError> {
     let at = shared.context.now();
-    let key = Key::Identity { attribute: &shared.key_attribute, value: id };
-    let Some(found) = shared.campaign.subscriptions(&shared.resource, key).await? else { return Ok(None) };
+    let Some(found) = subscriptions.subscriptions(shared.profile(id)).await? else { return Ok(None) };
     let sight = sight(shared.flow(), &shared.flags, &found, (at, shared.context.now()));
     Ok(Some((sight, found)))
 }
 
 /// Subscribes a profile to a service, or ends its subscription (`out`).
-pub(super) async fn write(campaign: &Campaign, profile: &Subscriptions, service: &str, out: bool) -> Result<Written, ConnectError> {
-    if out { campaign.unsubscribe(profile, service).await } else { campaign.subscribe(profile, service).await }
+pub(super) async fn write(
+    subscriptions: &dyn Subscriptions,
+    profile: &SubscribedProfile,
+    service: &str,
+    out: bool,
+) -> Result<Written, ConnectError> {
+    if out { subscriptions.unsubscribe(profile, service).await } else { subscriptions.subscribe(profile, service).await }
 }
 
 /// What a write is about, for people.
@@ -98,6 +116,7 @@ pub(super) fn listed(known: Option<Person>, pairs: Flags) -> Fate {
 
 /// Reads the subscriptions of everybody who is to be read, and writes nothing: for a comparison.
 pub(super) async fn look_at_all(shared: &Arc<Shared>) -> Result<(), RunError> {
+    let Some(subscriptions) = &shared.subscriptions else { return Ok(()) };
     let mut after = String::new();
     loop {
         let page = shared.optouts().optouts(&shared.name, &after, CHUNK).await?;
@@ -109,8 +128,8 @@ pub(super) async fn look_at_all(shared: &Arc<Shared>) -> Result<(), RunError> {
             while looks.len() < shared.context.options.concurrency.max(1)
                 && let Some(id) = due.next()
             {
-                let shared = shared.clone();
-                looks.spawn(async move { (look(&shared, &id).await, id) });
+                let (shared, subscriptions) = (shared.clone(), subscriptions.clone());
+                looks.spawn(async move { (look(&shared, &*subscriptions, &id).await, id) });
             }
             let Some(looked) = looks.join_next().await else { break };
             let (found, id) = looked.map_err(|error| RunError::Task(error.to_string()))?;

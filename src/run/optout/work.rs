@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 use super::rule::{ProfileSight, Step};
 use super::{Shared, profiles, sight, topics};
@@ -27,8 +26,7 @@ use crate::run::failure::place;
 use crate::run::trouble::{FailedCall, Meaning, Trouble, meaning, with_trouble};
 use crate::run::{Pace, RunError};
 use crate::store::{ClaimedPerson, Failure, Flags, Person, PersonEnd};
-use crate::systems::campaign::{Key, Subscriptions, Written};
-use crate::systems::dataverse::{self, Condition, RowKey};
+use crate::systems::{Payload, SubscribedProfile, Written};
 
 /// Persons claimed at once, per call that may be under way.
 const CLAIM_PER_CALL: usize = 16;
@@ -173,13 +171,13 @@ async fn attempt(shared: &Shared, claimed: ClaimedPerson) -> Result<Ended, RunEr
     let ClaimedPerson { id, attempts, person, .. } = claimed;
     let mut written = 0;
     let ended = |end, written| Ended { end, trouble: None, written };
-    let (Some(mut person), Ok(guid)) = (person, Uuid::parse_str(&id)) else { return Ok(ended(PersonEnd::Gone, 0)) };
+    let Some(mut person) = person.filter(|_| shared.source.is_id(&id)) else { return Ok(ended(PersonEnd::Gone, 0)) };
     let at_fault = At { shared, id: &id, attempts };
     // What the person was given since it was last looked at may have arrived by another way.
     shared.rule.spend(&mut person);
     let mut looked = false;
     // The subscriptions, in a workflow of topics, as they were read last.
-    let mut found: Option<Subscriptions> = None;
+    let mut found: Option<SubscribedProfile> = None;
     let is_topics = shared.flow().topics;
     let mut refusals = Refusals::default();
     for _ in 0..STEPS {
@@ -205,7 +203,7 @@ async fn attempt(shared: &Shared, claimed: ClaimedPerson) -> Result<Ended, RunEr
                 }
                 looked = true;
             }
-            Step::AskDynamics => match ask_dynamics(shared, guid, &mut person).await {
+            Step::AskDynamics => match ask_dynamics(shared, &id, &mut person).await {
                 Ok(true) => {}
                 Ok(false) => return Ok(ended(PersonEnd::Gone, written)),
                 Err(error) => return Ok(at_fault.failed(&person, Flags::NONE, FailedCall::look(CallKind::Reread, error), written).await),
@@ -222,12 +220,11 @@ async fn attempt(shared: &Shared, claimed: ClaimedPerson) -> Result<Ended, RunEr
                         return Ok(ended(PersonEnd::Gone, written));
                     }
                 }
-                let answer = match (&found, service(shared, raise | lower)) {
-                    (Some(profile), Some(service)) => topics::write(&shared.campaign, profile, service, lower.is_empty()).await,
-                    _ => {
-                        let key = Key::Identity { attribute: &shared.key_attribute, value: &id };
-                        shared.campaign.update(&shared.resource, key, &body).await
+                let answer = match (&shared.subscriptions, &found, service(shared, raise | lower)) {
+                    (Some(subscriptions), Some(profile), Some(service)) => {
+                        topics::write(&**subscriptions, profile, service, lower.is_empty()).await
                     }
+                    _ => shared.profiles.update(shared.profile(&id), Payload::from(&body), None).await,
                 };
                 passed(shared, CallKind::Update, &answer);
                 if answer.as_ref().is_err_and(|error| is_topics && topics::had_no_effect(error)) {
@@ -269,23 +266,17 @@ async fn attempt(shared: &Shared, claimed: ClaimedPerson) -> Result<Ended, RunEr
                     return Ok(ended(PersonEnd::Gone, written));
                 }
                 let body = dynamics_body(shared, raise, lower);
-                let condition = Condition::Version(version);
                 let sent = shared.context.now();
-                let answer = shared.context.services.dataverse.write(&shared.entity, &RowKey::Id(guid), &body, &condition).await;
+                let answer = shared.contacts.update(shared.contact(&id), Payload::from(&body), Some(&version)).await;
                 passed(shared, CallKind::Contact, &answer);
                 match answer {
-                    Ok(dataverse::Outcome::Missing) => return Ok(ended(PersonEnd::Gone, written)),
-                    Ok(
-                        dataverse::Outcome::Created { .. }
-                        | dataverse::Outcome::Updated { .. }
-                        | dataverse::Outcome::Written
-                        | dataverse::Outcome::Exists,
-                    ) => {
+                    Ok(Written::Missing) => return Ok(ended(PersonEnd::Gone, written)),
+                    Ok(Written::Done) => {
                         written += 1;
                         shared.rule.dynamics_written(&mut person, raise, lower, sent);
                     }
                     // Somebody was faster, or it was our own write and the answer was lost: the present value decides.
-                    Err(ConnectError::Changed { .. }) => match ask_dynamics(shared, guid, &mut person).await {
+                    Err(ConnectError::Changed { .. }) => match ask_dynamics(shared, &id, &mut person).await {
                         Ok(true) => looked = looked && lower.is_empty(),
                         Ok(false) => return Ok(ended(PersonEnd::Gone, written)),
                         Err(error) => {
@@ -308,16 +299,15 @@ async fn attempt(shared: &Shared, claimed: ClaimedPerson) -> Result<Ended, RunEr
 }
 
 /// Reads the profile: its attributes, or its subscriptions, which are left in `found`.
-async fn look(shared: &Shared, id: &str, found: &mut Option<Subscriptions>) -> Result<Option<ProfileSight>, ConnectError> {
-    if shared.flow().topics {
-        let (sight, subscriptions) = topics::look(shared, id).await?.unzip();
-        *found = subscriptions;
+async fn look(shared: &Shared, id: &str, found: &mut Option<SubscribedProfile>) -> Result<Option<ProfileSight>, ConnectError> {
+    if let Some(subscriptions) = &shared.subscriptions {
+        let (sight, profile) = topics::look(shared, &**subscriptions, id).await?.unzip();
+        *found = profile;
         return Ok(sight);
     }
     let at = shared.context.now();
-    let key = Key::Identity { attribute: &shared.key_attribute, value: id };
-    let profile = shared.campaign.get(&shared.resource, key).await?;
-    Ok(profile.map(|profile| profiles::sight(&profile, at, shared.context.now())))
+    let profile = shared.profiles.get(shared.profile(id)).await?;
+    Ok(profile.map(|profile| profiles::sight(&profile.record, at, shared.context.now())))
 }
 
 /// The service of a topic.
@@ -326,8 +316,8 @@ fn service(shared: &Shared, flag: Flags) -> Option<&str> {
 }
 
 /// Reads the contact; `false` where it is gone.
-async fn ask_dynamics(shared: &Shared, id: Uuid, person: &mut Person) -> Result<bool, ConnectError> {
-    let found = shared.context.services.dataverse.retrieve(&shared.entity.set, id, &shared.select).await;
+async fn ask_dynamics(shared: &Shared, id: &str, person: &mut Person) -> Result<bool, ConnectError> {
+    let found = shared.source.retrieve(&shared.query, id).await;
     passed(shared, CallKind::Reread, &found);
     let Some(record) = found? else {
         return Ok(false);
@@ -446,11 +436,11 @@ fn given_up(shared: &Shared, id: &str, person: &Person, flags: Flags, error: &Co
 /// Whether the service that a call of this kind goes to answers a read of a person itself.
 async fn service_answers(shared: &Shared, kind: CallKind, id: &str) -> bool {
     let error = if kind.is_of_target() {
-        let key = Key::Identity { attribute: &shared.key_attribute, value: id };
-        shared.campaign.get(&shared.resource, key).await.err()
+        shared.profiles.get(shared.profile(id)).await.err()
+    } else if shared.source.is_id(id) {
+        shared.source.retrieve(&shared.query, id).await.err()
     } else {
-        let Ok(id) = Uuid::parse_str(id) else { return true };
-        shared.context.services.dataverse.retrieve(&shared.entity.set, id, &shared.select).await.err()
+        return true;
     };
     error.is_none_or(|error| policy::is_answer_of_service(&error))
 }

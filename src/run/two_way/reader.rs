@@ -11,6 +11,7 @@ use crate::connect::{ConnectError, Trail};
 use crate::engine::events::RunEvent;
 use crate::eval::raw_at;
 use crate::plan::TwoWayFlow;
+use crate::run::paging::next_page;
 use crate::run::{RunError, failure};
 use crate::store::{PairIntake, PairMark, PairNotice, PairRowNotice, PairSide, StoreError};
 use crate::systems::{Cursor, PageRequest, Query, Row, Source};
@@ -92,11 +93,8 @@ pub(super) async fn read(shared: &Arc<Shared>, part: Part) -> Result<(), RunErro
             Some(link) => PageRequest::Follow { cursor: Cursor::from(link.clone()), query, page_size },
             None => PageRequest::First { query, track_changes: source.capabilities().change_tracking, page_size },
         };
-        let fetched = tokio::select! {
-            fetched = source.page(&request) => fetched,
-            () = shared.context.stop.cancelled() => return Ok(()),
-        };
-        let page = match fetched.and_then(|page| page.follow(source.system(), &request, &mut trail).map(|()| page)) {
+        let Some(fetched) = next_page(source, &request, &mut trail, &shared.context.stop).await else { return Ok(()) };
+        let page = match fetched {
             Ok(page) => page,
             Err(ConnectError::DeltaExpired { .. }) if link.is_some() => {
                 let part_name = part.name(shared);

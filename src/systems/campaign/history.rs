@@ -5,8 +5,6 @@
 //! that could be relied upon, and what is behind a mirror page's address. [K] For many profiles at once, the event journal or the
 //! exports by SFTP are made: this costs three calls for each profile.
 
-use std::fmt;
-
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -14,6 +12,7 @@ use super::list::Pages;
 use super::record::Key;
 use super::{Campaign, EXTENDED, Place, STANDARD, href};
 use crate::connect::ConnectError;
+use crate::systems::history::MirrorPage;
 use crate::time::{Instant, parse_instant};
 
 /// Something that happened to a profile. The service names it by a PKey alone, so that it is known again by its values.
@@ -30,16 +29,6 @@ pub struct Event {
     pub date: Option<Instant>,
     /// The message as it was sent, where the service has it.
     pub mirror_page: Option<MirrorPage>,
-}
-
-/// Where a message can be seen as it was sent: an address of the API, which holds PKeys and is good for a call now.
-#[derive(Clone)]
-pub struct MirrorPage(Url);
-
-impl fmt::Debug for MirrorPage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MirrorPage")
-    }
 }
 
 /// The events of a profile, page by page.

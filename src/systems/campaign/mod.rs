@@ -15,6 +15,7 @@ mod history;
 mod link;
 mod list;
 mod metadata;
+mod persons;
 mod probe;
 mod record;
 mod seam;
@@ -37,12 +38,11 @@ use crate::connect::http::{Http, Repeat, Reply, Request, TokenSource, origin, se
 use crate::connect::{Call, ConnectError, Credential, RequestLifetime};
 use crate::json;
 
-pub use self::history::{Event, Events, MirrorPage};
+pub use self::history::{Event, Events};
 pub use self::link::{Link, LinkForm, Target};
 pub use self::list::{Filter, Pages, Query};
 pub use self::metadata::{Attribute, AttributeType, FilterType, ResourceType};
 pub use self::record::Key;
-pub use self::subscription::{Subscriptions, no_service};
 pub use super::target::{Linked, Payload, Written};
 
 const API: &str = "campaign";

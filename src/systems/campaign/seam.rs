@@ -11,6 +11,8 @@ use super::{API, Campaign, Key, link};
 use crate::connect::trail::hash_of;
 use crate::connect::{ConnectError, RequestLifetime};
 use crate::system::SystemId;
+use crate::systems::history::History;
+use crate::systems::profiles::{Profiles, Subscriptions};
 use crate::systems::source::{self, Cursor, Page, PageRequest, Row, Source, SourceCapabilities};
 use crate::systems::target::{Found, Link, Linked, Match, Matches, Payload, RecordKey, Search, Table, Target, TargetCapabilities, Written};
 use crate::systems::{Connection, Environment};
@@ -27,6 +29,18 @@ impl Connection for Campaign {
     }
 
     fn target(&self) -> Option<Arc<dyn Target>> {
+        Some(Arc::new(self.clone()))
+    }
+
+    fn history(&self) -> Option<Arc<dyn History>> {
+        Some(Arc::new(self.clone()))
+    }
+
+    fn profiles(&self) -> Option<Arc<dyn Profiles>> {
+        Some(Arc::new(self.clone()))
+    }
+
+    fn subscriptions(&self) -> Option<Arc<dyn Subscriptions>> {
         Some(Arc::new(self.clone()))
     }
 }

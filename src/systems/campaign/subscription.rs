@@ -7,7 +7,6 @@
 //! A service is found by its name in the list of all services: no filter by the exact name is documented.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -19,6 +18,8 @@ use super::link::LASTS;
 use super::record::Key;
 use super::{Campaign, Pages, Query, STANDARD, href, is_refusal, scrub, without_pkeys};
 use crate::connect::ConnectError;
+use crate::system::SystemId;
+use crate::systems::profiles::{SubscribedProfile, no_service};
 use crate::systems::target::Written;
 
 /// The list of services.
@@ -26,32 +27,13 @@ const SERVICES: &str = "service";
 /// The attribute of a profile that leads to its subscriptions, and a part of the address of each of them.
 const SUBSCRIPTIONS: &str = "subscriptions";
 
-/// The subscriptions of a profile at one time, for the calls that follow at once: it has addresses, and is not to be kept.
-pub struct Subscriptions {
-    /// The profile, without PKeys and addresses.
-    pub profile: Value,
-    /// The names of the services.
-    pub services: BTreeSet<String>,
-    /// Where the list is.
-    list: Url,
-    /// The name of a service with the address of the subscription to it.
-    entries: Vec<(String, Url)>,
-}
-
-/// Shows no address and no profile.
-impl fmt::Debug for Subscriptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Subscriptions").field("services", &self.services).finish_non_exhaustive()
-    }
-}
-
 impl Campaign {
     /// Returns a profile with its subscriptions; `None` if there is no such profile. Two calls, and one more for each further page.
     ///
     /// # Errors
     /// [`ConnectError::Rejected`] if the answers do not say to which services the profile is subscribed, or if a subscription has an
     /// address that is not one of a subscription. Others as they come.
-    pub async fn subscriptions<'k>(&self, resource: &str, key: impl Into<Key<'k>>) -> Result<Option<Subscriptions>, ConnectError> {
+    pub async fn subscriptions<'k>(&self, resource: &str, key: impl Into<Key<'k>>) -> Result<Option<SubscribedProfile>, ConnectError> {
         let place = self.place(resource).await?;
         let key = key.into();
         let Some(record) = self.raw(&place, key).await? else { return Ok(None) };
@@ -84,7 +66,7 @@ impl Campaign {
         }
         let mut profile = Value::Object(record);
         scrub(&mut profile);
-        Ok(Some(Subscriptions { profile, services, list, entries }))
+        Ok(Some(SubscribedProfile { profile, services, list, entries }))
     }
 
     /// The address of a subscription of a profile: `…/profile/<PKEY>/subscriptions/<PKEY>`. A service's own address must not be taken for one.
@@ -103,7 +85,7 @@ impl Campaign {
     /// # Errors
     /// [`ConnectError::Config`] if there is no such service. [`ConnectError::OutcomeUnknown`] if the answer was not seen or is not the
     /// documented one: the request is not repeated. Others as they come.
-    pub async fn subscribe(&self, profile: &Subscriptions, service: &str) -> Result<Written, ConnectError> {
+    pub async fn subscribe(&self, profile: &SubscribedProfile, service: &str) -> Result<Written, ConnectError> {
         let mut remembered = true;
         loop {
             let (pkey, is_remembered) = self.service(service, remembered).await?;
@@ -134,7 +116,7 @@ impl Campaign {
     ///
     /// # Errors
     /// [`ConnectError::OutcomeUnknown`] if the answer was not seen. Others as they come.
-    pub async fn unsubscribe(&self, profile: &Subscriptions, service: &str) -> Result<Written, ConnectError> {
+    pub async fn unsubscribe(&self, profile: &SubscribedProfile, service: &str) -> Result<Written, ConnectError> {
         let mut ended = Written::Missing;
         for (_, address) in profile.entries.iter().filter(|(name, _)| name == service) {
             let request = self.request(Method::DELETE, address.clone(), None);
@@ -183,17 +165,8 @@ impl Campaign {
                 return Ok((pkey, false));
             }
         }
-        Err(no_service(name, None))
+        Err(no_service(SystemId::Campaign, name, None))
     }
-}
-
-/// Campaign has no service with this name. `place`: where the mapping file names it.
-pub fn no_service(name: &str, place: Option<String>) -> ConnectError {
-    let place = place.map(|place| format!(" ({place})")).unwrap_or_default();
-    ConnectError::config(
-        format!("campaign: there is no service with the name `{name}`{place}"),
-        "`d365map doctor` shows the names of the services; write one of them in the opt-out block, or create the service in Campaign",
-    )
 }
 
 /// The service of a subscription, by its name.

@@ -1,8 +1,10 @@
-//! The contract of [`Source`](super::Source) and [`Target`](super::Target), as a suite that every system must pass: the connectors over
-//! real HTTP against the emulators, and the system in memory.
+//! The contract of [`Source`](super::Source), [`Target`](super::Target) and what else a connection may have, as a suite that every system
+//! must pass: the connectors over real HTTP against the emulators, and the system in memory.
 
+mod profiles;
 mod sources;
 mod targets;
+mod timelines;
 
 use std::sync::Arc;
 
@@ -14,9 +16,10 @@ use super::campaign::{Campaign, CampaignConfig};
 use super::dataverse::{Dataverse, DataverseConfig};
 use super::memory::Memory;
 use super::partner_center::PartnerCenter;
-use super::{Connection, Payload, Query, RecordKey, Source, Table, Target};
+use super::{Connection, Payload, Query, RecordKey, Source, Systems, Table, Target};
 use crate::connect::http::FixedTokens;
 use crate::connect::{Http, HttpConfig};
+use crate::system::SystemId;
 
 /// A system under test, with an empty table.
 struct Subject {
@@ -130,6 +133,24 @@ pub(crate) fn clients(running: &Running) -> (Dataverse, Campaign) {
     let config = CampaignConfig::new(address(running.campaign_url()), id, secret, scope);
     let config = CampaignConfig { token_url: address(running.campaign_token_url()), ..config };
     (dataverse, Campaign::new(http(), config).expect("a client"))
+}
+
+/// The emulators as the systems of a project.
+pub(crate) fn systems(running: &Running) -> Systems {
+    let (dataverse, campaign) = clients(running);
+    Systems::default().with(SystemId::D365, dataverse).with(SystemId::Campaign, campaign)
+}
+
+/// A client of Dataverse to which nothing is sent.
+pub(crate) fn unreachable_dataverse(http: Http) -> Dataverse {
+    let address = |text: &str| text.parse().expect("an address");
+    let config = DataverseConfig {
+        url: address("http://127.0.0.1:1/"),
+        token_url: address("http://127.0.0.1:1/token"),
+        client_id: "client".to_owned(),
+        credential: SecretString::from("secret").into(),
+    };
+    Dataverse::new(http, config).expect("a client")
 }
 
 const CONTACTS: Table<'static> = Table { name: "contact", collection: "contacts" };

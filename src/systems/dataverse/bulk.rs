@@ -107,7 +107,7 @@ pub(super) fn body<'a>(rows: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// Whether an error says that the request was too large: it had too many rows for the time of a statement, or too many bytes.
-pub fn is_too_much(error: &ConnectError) -> bool {
+pub(super) fn is_too_much(error: &ConnectError) -> bool {
     let code = error.vendor_code();
     error.status() == Some(413) || code.is_some_and(|code| TOO_MUCH.iter().any(|t| t.eq_ignore_ascii_case(code)))
 }

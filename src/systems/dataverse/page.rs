@@ -12,6 +12,7 @@ use super::{API, Dataverse, bad_json, name, names, query};
 use crate::connect::http::origin;
 use crate::connect::trail::{Trail, hash_of};
 use crate::connect::{Call, ConnectError};
+use crate::systems::source::Cursor;
 
 /// The service's page size limit.
 const LARGEST_PAGE: u32 = 5000;
@@ -24,22 +25,6 @@ const EXPIRED_WORDS: &str = "version stamp associated with the client has expire
 const TRACKED: &str = "track-changes";
 const ANNOTATED: &str = "annotations";
 
-/// A link from an answer. Opaque, kept as text, followed as it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Link(String);
-
-impl From<String> for Link {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl From<Link> for String {
-    fn from(link: Link) -> Self {
-        link.0
-    }
-}
-
 /// Which page is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PageRequest {
@@ -48,7 +33,7 @@ pub enum PageRequest {
     /// The page a link leads to.
     Follow {
         /// A [`Page::next`] or [`Page::delta`].
-        link: Link,
+        link: Cursor,
         /// Rows per page, 1 to 5000; the same as for the first page.
         page_size: u32,
     },
@@ -126,11 +111,11 @@ pub struct Page {
     /// Its rows in the service's order.
     pub rows: Vec<Row>,
     /// Where the next page is; none on the last.
-    pub next: Option<Link>,
+    pub next: Option<Cursor>,
     /// A hash of its rows: two pages with the same rows are alike.
     pub content: u64,
     /// Where the changes from now on are; on the last page of a tracked reading. A service that leaves it out means: keep the old one.
-    pub delta: Option<Link>,
+    pub delta: Option<Cursor>,
 }
 
 /// A row of a page.
@@ -161,10 +146,10 @@ impl Page {
         let Some(next) = &self.next else { return Ok(()) };
         let from = match request {
             PageRequest::First(_) => None,
-            PageRequest::Follow { link, .. } => Some(link.0.as_str()),
+            PageRequest::Follow { link, .. } => Some(link.as_str()),
         };
-        trail.step(from, &next.0, self.rows.len(), self.content).map_err(|problem| ConnectError::Protocol {
-            call: Box::new(Call { api: API, method: "GET".to_owned(), url: bare(&next.0).to_owned(), ..Call::default() }),
+        trail.step(from, next.as_str(), self.rows.len(), self.content).map_err(|problem| ConnectError::Protocol {
+            call: Box::new(Call { api: API, method: "GET".to_owned(), url: bare(next.as_str()).to_owned(), ..Call::default() }),
             problem: format!(
                 "{problem}: the read was stopped; check that no proxy is in between, then read from the beginning with `d365map replay`"
             ),
@@ -172,11 +157,9 @@ impl Page {
     }
 }
 
-impl Link {
-    /// The collection that the link leads to: the last segment of its path.
-    pub fn collection(&self) -> Option<String> {
-        Url::parse(bare(&self.0)).ok().as_ref().and_then(collection_of)
-    }
+/// The collection that a link leads to: the last segment of its path.
+pub(super) fn leads_to(link: &Cursor) -> Option<String> {
+    Url::parse(bare(link.as_str())).ok().as_ref().and_then(collection_of)
 }
 
 /// An address without its query and fragment.
@@ -236,7 +219,7 @@ impl Dataverse {
                 (self.url(&name(&query.set), &query.options())?, query.page_size, marks, false)
             }
             PageRequest::Follow { link, page_size } => {
-                let (bare, marks) = link.0.split_once('#').unwrap_or((&link.0, ""));
+                let (bare, marks) = link.as_str().split_once('#').unwrap_or((link.as_str(), ""));
                 (self.own(bare)?, *page_size, marks.split(',').filter(|m| !m.is_empty()).collect(), true)
             }
         };
@@ -269,14 +252,14 @@ impl Dataverse {
         let link = |text: Option<Cow<'_, str>>, marks: &[&str]| match text.filter(|t| !t.is_empty()).map(|t| resolved(t, &request.url)) {
             // Checked before it is kept: a foreign link must not come back from the state in a later run.
             Some(text) => {
-                let leads_to = collection_of(&self.own(&text)?);
-                if leads_to != asked {
+                let found = collection_of(&self.own(&text)?);
+                if found != asked {
                     let name = |collection: &Option<String>| collection.clone().unwrap_or_default();
                     let problem =
-                        format!("a link of the page leads to `{}` instead of `{}`: it was not followed", name(&leads_to), name(&asked));
+                        format!("a link of the page leads to `{}` instead of `{}`: it was not followed", name(&found), name(&asked));
                     return Err(request.protocol(format!("{problem}; check that no proxy changes answers")));
                 }
-                Ok(Some(Link(if marks.is_empty() { text } else { format!("{text}#{}", marks.join(",")) })))
+                Ok(Some(Cursor::from(if marks.is_empty() { text } else { format!("{text}#{}", marks.join(",")) })))
             }
             None => Ok(None),
         };
@@ -397,8 +380,8 @@ mod tests {
 
     #[test]
     fn a_link_and_a_context_name_their_collection() {
-        let link = Link::from("https://o.crm4.dynamics.com/api/data/v9.2/contacts?$skiptoken=1#track-changes".to_owned());
-        assert_eq!(link.collection().as_deref(), Some("contacts"));
+        let link = Cursor::from("https://o.crm4.dynamics.com/api/data/v9.2/contacts?$skiptoken=1#track-changes".to_owned());
+        assert_eq!(leads_to(&link).as_deref(), Some("contacts"));
         for (context, name) in [
             ("https://h/api/data/v9.2/$metadata#contacts(fullname,_a_value)", Some("contacts")),
             ("https://h/api/data/v9.2/$metadata#contacts/$delta", Some("contacts")),

@@ -42,7 +42,7 @@ impl Dataverse {
     }
 
     /// Returns rows by their ids, as the service wrote them. One that is missing does not exist, may not be read by this user, or does
-    /// not say its id: ask for it with [`Dataverse::retrieve_with`] to tell these apart.
+    /// not say its id: ask for it with [`Dataverse::retrieve_expanded`] to tell these apart.
     ///
     /// # Errors
     /// [`ConnectError`].

@@ -16,6 +16,7 @@ use crate::connect::{Call, ConnectError, RequestLifetime};
 use crate::system::SystemId;
 use crate::systems::source::{Cursor, Page, PageRequest, Query, Row, Source, SourceCapabilities};
 use crate::systems::target::{Found, Link, Linked, Payload, RecordKey, Table, Target, TargetCapabilities, Written};
+use crate::systems::timeline::Timeline;
 use crate::systems::{Connection, Environment};
 
 #[async_trait]
@@ -33,6 +34,15 @@ impl Connection for Dataverse {
     fn target(&self) -> Option<Arc<dyn Target>> {
         Some(Arc::new(self.clone()))
     }
+
+    /// The application user.
+    async fn user(&self) -> Result<Option<String>, ConnectError> {
+        Ok(Some(self.who_am_i().await?.user_id.to_string()))
+    }
+
+    fn timeline(&self) -> Option<Arc<dyn Timeline>> {
+        Some(Arc::new(self.clone()))
+    }
 }
 
 impl From<DataversePage> for Page {
@@ -43,13 +53,7 @@ impl From<DataversePage> for Page {
             page::Row::Deleted { id, reason } => Row::Deleted { id: id.to_string(), left_result: reason.eq_ignore_ascii_case("changed") },
             page::Row::Unusable { problem } => Row::Unusable { problem },
         };
-        let cursor = |link: page::Link| Cursor::from(String::from(link));
-        Page {
-            rows: page.rows.into_iter().map(row).collect(),
-            next: page.next.map(cursor),
-            changes: page.delta.map(cursor),
-            content: page.content,
-        }
+        Page { rows: page.rows.into_iter().map(row).collect(), next: page.next, changes: page.delta, content: page.content }
     }
 }
 
@@ -71,9 +75,7 @@ impl Source for Dataverse {
                 ..page::Query::of(query.collection.clone(), query.select.clone(), *page_size)
             }),
             // The link has the query.
-            PageRequest::Follow { cursor, page_size, .. } => {
-                page::PageRequest::Follow { link: page::Link::from(cursor.as_str().to_owned()), page_size: *page_size }
-            }
+            PageRequest::Follow { cursor, page_size, .. } => page::PageRequest::Follow { link: cursor.clone(), page_size: *page_size },
         };
         Dataverse::page(self, &request).await.map(Page::from)
     }
@@ -102,7 +104,7 @@ impl Source for Dataverse {
     }
 
     fn collection_of(&self, cursor: &Cursor) -> Option<String> {
-        page::Link::from(cursor.as_str().to_owned()).collection()
+        page::leads_to(cursor)
     }
 }
 

@@ -91,8 +91,7 @@ async fn a_third_system_is_written_from_dynamics_and_read_into_campaign() {
     let running = start(Config::default()).await.expect("the emulators start");
     let (dataverse, campaign): (Dataverse, Campaign) = crate::systems::conformance::clients(&running);
     let memory = Memory::default();
-    let services = Services::new(dataverse.clone(), campaign.clone());
-    let services = Services { systems: services.systems.clone().with(SystemId::Memory, memory.clone()), ..services };
+    let services = Services::new(crate::systems::conformance::systems(&running).with(SystemId::Memory, memory.clone()));
     let folder = tempfile::tempdir().expect("a folder");
     let plan = plan();
     let round = async || {

@@ -2,6 +2,7 @@
 //! folder and its entry in `src/system.rs`.
 
 mod flows;
+mod persons;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::source::{Cursor, Page, PageRequest, Query, Row, Source, SourceCapabilities};
 use super::target::{Found, Link, Linked, Match, Matches, Payload, RecordKey, Search, Table, Target, TargetCapabilities, Written};
-use super::{Connection, Environment};
+use super::{Connection, Environment, History, Profiles, Subscriptions, Timeline};
 use crate::connect::trail::hash_of;
 use crate::connect::{Call, ConnectError, RequestLifetime};
 use crate::system::SystemId;
@@ -26,6 +27,7 @@ struct Tables {
     records: BTreeMap<u64, Stored>,
     /// What was written.
     log: Vec<Change>,
+    persons: persons::Persons,
 }
 
 struct Change {
@@ -111,6 +113,22 @@ impl Connection for Memory {
     }
 
     fn target(&self) -> Option<Arc<dyn Target>> {
+        Some(Arc::new(self.clone()))
+    }
+
+    fn timeline(&self) -> Option<Arc<dyn Timeline>> {
+        Some(Arc::new(self.clone()))
+    }
+
+    fn history(&self) -> Option<Arc<dyn History>> {
+        Some(Arc::new(self.clone()))
+    }
+
+    fn profiles(&self) -> Option<Arc<dyn Profiles>> {
+        Some(Arc::new(self.clone()))
+    }
+
+    fn subscriptions(&self) -> Option<Arc<dyn Subscriptions>> {
         Some(Arc::new(self.clone()))
     }
 }

@@ -7,6 +7,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, Uri, header};
 use d365map::connect::Http;
 use d365map::run::Services;
+use d365map::system::SystemId;
+use d365map::systems::Systems;
 use d365map::systems::campaign::{Campaign, CampaignConfig};
 use d365map::systems::dataverse::{Dataverse, DataverseConfig};
 use secrecy::SecretString;
@@ -90,6 +92,7 @@ pub async fn services(world: &World) -> (Services, Rewritten, Rewritten) {
     );
     let campaign = CampaignConfig { token_url: url(world.emulators.campaign_token_url()), ..campaign };
     let dataverse = Dataverse::new(http.clone(), dataverse).expect("a client of Dataverse");
-    let services = Services::new(dataverse, Campaign::new(http, campaign).expect("a client of Campaign"));
+    let campaign = Campaign::new(http, campaign).expect("a client of Campaign");
+    let services = Services::new(Systems::default().with(SystemId::D365, dataverse).with(SystemId::Campaign, campaign));
     (services, dataverse_rules, campaign_rules)
 }

@@ -12,6 +12,8 @@ use d365map::run::{DryRun, FlowSummary, Options, Pace, Publisher, RunError, Serv
 use d365map::schema::Catalogue;
 use d365map::store::sqlite::db::Store;
 use d365map::store::{DeadLetter, DeadLetterFilter};
+use d365map::system::SystemId;
+use d365map::systems::Systems;
 use d365map::systems::campaign::{Campaign, CampaignConfig, LinkForm};
 use d365map::systems::dataverse::{Dataverse, DataverseConfig};
 use d365map_emulator::{Config, Running, start};
@@ -145,7 +147,8 @@ impl World {
         );
         let campaign = CampaignConfig { token_url: url(self.emulators.campaign_token_url()), link_form: self.link_form, ..campaign };
         let dataverse = Dataverse::new(http.clone(), dataverse).expect("a client of Dataverse");
-        let services = Services::new(dataverse, Campaign::new(http.clone(), campaign).expect("a client of Campaign"));
+        let campaign = Campaign::new(http.clone(), campaign).expect("a client of Campaign");
+        let services = Services::new(Systems::default().with(SystemId::D365, dataverse).with(SystemId::Campaign, campaign));
         (http, services)
     }
 

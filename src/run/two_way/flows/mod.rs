@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use chrono::TimeDelta;
-use d365map_emulator::{Config, start};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
@@ -55,19 +54,18 @@ struct Bench {
 }
 
 impl Bench {
-    /// `like` has clients of services that two-way mappings do not talk to.
-    fn of(like: &Services, conflicts: &str) -> Bench {
+    fn of(conflicts: &str) -> Bench {
         let world = Arc::new(World::default());
         world.lives.store(i64::MAX, Ordering::SeqCst);
         let (partner, dynamics) = (Service::partner(world.clone()), Service::dynamics(world));
         let systems = Systems::default().with(SystemId::Partner, partner.clone()).with(SystemId::D365, dynamics.clone());
-        let services = Services { systems, ..like.clone() };
+        let services = Services::new(systems);
         let clock = Clock::stopped(crate::time::now());
         Bench { plan: plan(conflicts), partner, dynamics, services, stores: in_memory().unwrap(), clock }
     }
 
-    async fn new() -> Bench {
-        Bench::of(&others().await, "newest")
+    fn new() -> Bench {
+        Bench::of("newest")
     }
 
     /// A run that goes through once; `None` if the process died in it.
@@ -122,19 +120,13 @@ fn options(pace: Pace, clock: Clock) -> Options {
     }
 }
 
-async fn others() -> Services {
-    let running = start(Config::default()).await.expect("the emulators start");
-    let (dataverse, campaign) = crate::systems::conformance::clients(&running);
-    Services::new(dataverse, campaign)
-}
-
 fn deal(name: &str, value: u32) -> Value {
     json!({"name": name, "status": "Active", "substatus": "Accepted", "details": {"dealValue": value, "closingDateTime": "2026-12-24T00:00:00Z"}})
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_referral_becomes_an_opportunity_with_one_create_and_one_write_back_and_then_costs_nothing() {
-    let bench = Bench::new().await;
+    let bench = Bench::new();
     let referral = bench.partner.add(&deal("Contoso", 500));
     bench.run().await.unwrap();
     let (id, opportunity) = bench.dynamics.records().pop_first().unwrap();
@@ -164,7 +156,7 @@ async fn a_referral_becomes_an_opportunity_with_one_create_and_one_write_back_an
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_opportunity_that_is_to_be_synchronized_becomes_a_referral_and_others_do_not() {
-    let bench = Bench::new().await;
+    let bench = Bench::new();
     bench.dynamics.add(&json!({"name": "Private", "estimatedvalue": 1}));
     let id = bench
         .dynamics
@@ -185,7 +177,7 @@ async fn an_opportunity_that_is_to_be_synchronized_becomes_a_referral_and_others
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fixed_value_is_written_with_the_create_of_a_referral_and_never_again() {
-    let bench = Bench::new().await;
+    let bench = Bench::new();
     let theirs = bench.partner.add(&deal("Theirs", 1));
     bench.dynamics.add(&json!({"name": "Ours", "estimatedvalue": 2, "msft_microsoftpartnercenterreferralsync": true}));
     bench.run().await.unwrap();
@@ -199,7 +191,7 @@ async fn a_fixed_value_is_written_with_the_create_of_a_referral_and_never_again(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crm_id_that_exists_links_and_one_that_does_not_is_a_dead_letter() {
-    let bench = Bench::new().await;
+    let bench = Bench::new();
     let id = bench.dynamics.add(&deal_of_dynamics());
     let linked = bench.partner.add(&with_crm_id(&id));
     let unknown = bench.partner.add(&with_crm_id("b0000000-0000-4000-8000-000000000099"));
@@ -225,11 +217,11 @@ fn with_crm_id(id: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_create_whose_answer_is_lost_is_looked_for_and_not_repeated() {
-    let bench = Bench::new().await;
+    let bench = Bench::new();
     bench.partner.add(&deal("Contoso", 500));
     bench.dynamics.lose(1);
     bench.run().await.unwrap();
-    let bench_right = Bench::of(&bench.services, "newest");
+    let bench_right = Bench::new();
     bench_right.dynamics.add(&json!({"name": "Contoso", "msft_microsoftpartnercenterreferralsync": true}));
     bench_right.partner.lose(1);
     bench_right.run().await.unwrap();
@@ -245,9 +237,8 @@ async fn a_create_whose_answer_is_lost_is_looked_for_and_not_repeated() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_sides_changed_follows_the_policy() {
-    let services = others().await;
     for (conflicts, expected) in [("partner", 1), ("d365", 2), ("newest", 2)] {
-        let bench = Bench::of(&services, conflicts);
+        let bench = Bench::of(conflicts);
         let referral = bench.partner.add(&deal("Contoso", 500));
         bench.run().await.unwrap();
         let id = bench.dynamics.records().pop_first().unwrap().0;
@@ -261,7 +252,7 @@ async fn both_sides_changed_follows_the_policy() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conflict_that_is_to_be_reported_changes_neither_side_until_a_person_decides() {
-    let bench = Bench::of(&others().await, "report");
+    let bench = Bench::of("report");
     let referral = bench.partner.add(&deal("Contoso", 500));
     bench.run().await.unwrap();
     let id = bench.dynamics.records().pop_first().unwrap().0;
@@ -279,7 +270,7 @@ async fn a_conflict_that_is_to_be_reported_changes_neither_side_until_a_person_d
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_referral_is_never_written_and_its_last_values_arrive() {
-    let bench = Bench::new().await;
+    let bench = Bench::new();
     let referral = bench.partner.add(&deal("Contoso", 500));
     bench.run().await.unwrap();
     let id = bench.dynamics.records().pop_first().unwrap().0;
@@ -297,7 +288,7 @@ async fn a_closed_referral_is_never_written_and_its_last_values_arrive() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_is_reported_and_never_carried_over() {
-    let bench = Bench::new().await;
+    let bench = Bench::new();
     let referral = bench.partner.add(&deal("Contoso", 500));
     bench.run().await.unwrap();
     let id = bench.dynamics.records().pop_first().unwrap().0;
@@ -446,12 +437,11 @@ async fn at_rest(bench: &Bench) -> Result<(), TestCaseError> {
 #[test]
 fn whatever_happens_both_sides_agree_in_the_end_with_one_referral_for_each_opportunity() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let services = runtime.block_on(others());
     let config = ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() };
     let histories = proptest::collection::vec(event(), 1..16);
     let result = TestRunner::new(config).run(&histories, |history| {
         runtime.block_on(async {
-            let bench = Bench::of(&services, "newest");
+            let bench = Bench::new();
             for event in &history {
                 happens(&bench, event).await;
             }

@@ -13,14 +13,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::service::{Service, World};
-use super::{Bench, deal, options, others, plan};
+use super::{Bench, deal, options, plan};
 use crate::app::webhook::{self, Served, WebhookError};
 use crate::disk::{self, Access};
 use crate::project::{FILE_NAME, Project};
 use crate::run::{Clock, Pace, Publisher, Receiver, RunError, RunEvent, Services, Subscriber, Summary, Supervision, watch};
 use crate::store::{Notification, Stores, WorkflowState, in_memory};
 use crate::system::SystemId;
-use crate::systems::conformance::{clients, partner_center_of, partner_token};
+use crate::systems::conformance::{partner_center_of, partner_token};
 use crate::systems::partner_center::PartnerCenter;
 use crate::systems::partner_center::tree::Node;
 use crate::systems::{Source, Systems};
@@ -143,9 +143,8 @@ impl Hooked {
         let world = Arc::new(World::default());
         world.lives.store(i64::MAX, Ordering::SeqCst);
         let dynamics = Service::dynamics(world);
-        let (dataverse, campaign) = clients(&emulators);
         let systems = Systems::default().with(SystemId::Partner, partner.clone()).with(SystemId::D365, dynamics.clone());
-        let services = Services { systems, ..Services::new(dataverse, campaign) };
+        let services = Services::new(systems);
         let (stores, clock) = (in_memory().unwrap(), Clock::stopped(crate::time::now()));
 
         let folder = tempfile::tempdir().unwrap();
@@ -261,7 +260,7 @@ async fn the_other_referrals_of_a_deal_are_found_and_an_unknown_one_has_none() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_notification_of_microsofts_part_of_a_deal_causes_a_check_of_ours_and_begins_nothing() {
-    let bench = Bench::new().await;
+    let bench = Bench::new();
     let of_the_deal = || {
         let mut referral = deal("Contoso", 500);
         referral["engagementId"] = json!("e1");
@@ -287,7 +286,7 @@ fn notification(id: &str, event: &str, second: usize) -> Notification {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_notifications_make_one_round() {
-    let bench = Bench::new().await;
+    let bench = Bench::new();
     let referral = bench.partner.add(&deal("Contoso", 500));
     let news = Arc::new(Notify::new());
     let watch = Watch::start(&bench.services, &bench.stores, &bench.clock, news.clone());
@@ -308,10 +307,9 @@ async fn a_hundred_notifications_make_one_round() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_notification_that_was_stored_before_the_process_died_is_worked_at_by_the_next_run() {
-    let services = others().await;
     // The process dies before anything was done, and in each of the calls that follow.
     for lives in 1..=5 {
-        let bench = Bench::of(&services, "newest");
+        let bench = Bench::new();
         let referral = bench.partner.add(&deal("Contoso", 500));
         bench.run().await.unwrap();
         bench.partner.untold(|partner| partner.set(&referral, &json!({"name": "Fabrikam"})));
