@@ -12,6 +12,7 @@
 
 pub mod cli;
 
+mod assist;
 mod bytes;
 mod count;
 mod disk;

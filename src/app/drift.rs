@@ -12,7 +12,7 @@ use super::files::{self, Group};
 use super::metadata::{Source, fetch};
 use crate::check::{Compiled, compile_project};
 use crate::diagnostics::render::{Format, Style, render};
-use crate::diagnostics::{Code, Diagnostic, Severity, Span};
+use crate::diagnostics::{Code, Diagnostic, Position, Severity, Span};
 use crate::plan::{ExecutionPlan, FieldProgram, Fit, IngressFlow};
 use crate::project::Project;
 use crate::schema::{Catalogue, Change, SystemId, Table, TableId, diff};
@@ -27,6 +27,18 @@ pub struct Drift {
     compiled: Option<Compiled>,
     /// What a plan without its files can say: a place and what is wrong there.
     pub places: Vec<String>,
+}
+
+/// Something that a change breaks.
+pub struct Break<'a> {
+    /// The finding.
+    pub finding: &'a Diagnostic,
+    /// The mapping file.
+    pub file: &'a str,
+    /// The place in it.
+    pub at: Option<Position>,
+    /// The text of the line.
+    pub text: &'a str,
 }
 
 impl Drift {
@@ -62,6 +74,17 @@ impl Drift {
         out
     }
 
+    /// What breaks, each with its line.
+    pub fn breaks(&self) -> impl Iterator<Item = Break<'_>> {
+        self.breaking.iter().map(|finding| {
+            let Some(compiled) = &self.compiled else { return Break { finding, file: "", at: None, text: "" } };
+            let (file, at) = compiled.sources.locate(finding.span);
+            let source = compiled.sources.get(finding.span.file);
+            let text = source.and_then(|source| source.text.get(source.line_range(source.line_at(finding.span.start as usize))));
+            Break { finding, file, at: Some(at), text: text.unwrap_or_default() }
+        })
+    }
+
     /// For machines.
     pub fn json(&self) -> serde_json::Value {
         let tables: Vec<serde_json::Value> = self
@@ -70,16 +93,11 @@ impl Drift {
             .map(|(table, changes)| serde_json::json!({ "table": table.to_string(), "changes": changes.iter().map(ToString::to_string).collect::<Vec<_>>() }))
             .collect();
         let breaking: Vec<serde_json::Value> = self
-            .breaking
-            .iter()
-            .map(|d| {
-                let (file, at) = self.compiled.as_ref().map_or(("", None), |c| {
-                    let (file, at) = c.sources.locate(d.span);
-                    (file, Some(at))
-                });
+            .breaks()
+            .map(|b| {
                 serde_json::json!({
-                    "code": d.code.name(), "file": file, "line": at.map(|a| a.line), "column": at.map(|a| a.column),
-                    "message": d.message, "label": d.label, "help": d.help,
+                    "code": b.finding.code.name(), "file": b.file, "line": b.at.map(|a| a.line), "column": b.at.map(|a| a.column),
+                    "message": b.finding.message, "label": b.finding.label, "help": b.finding.help,
                 })
             })
             .collect();

@@ -89,32 +89,56 @@ impl Group {
     fn new(root: &Path, catalogue: Catalogue, project: Option<Project>, files: Vec<(PathBuf, Input)>) -> Result<Group, FilesError> {
         let levels = project.as_ref().map(|p| p.lint.clone()).unwrap_or_default();
         let asked = files.len();
-        let (mut paths, mut inputs): (Vec<PathBuf>, Vec<Input>) = files.into_iter().unzip();
-        let mut at = 0;
-        let mut tables = TableFiles::new();
-        while at < inputs.len() {
-            // Of a file that is too large, only the first bytes are looked at.
-            let (text, _) = syntax::decode(inputs[at].bytes.clone());
-            for included in check::included_paths(&text) {
-                let Some(name) = check::included_name(&inputs[at].name, &included) else { continue };
-                // A file that is not there, is not the project's or is not a mapping file is reported where it is included (D118).
-                if inputs.iter().any(|i| i.name == name) {
-                    continue;
-                }
-                if let Some(real) = included_file(root, &paths[at], &included) {
-                    inputs.push(read(&real, name)?);
-                    paths.push(paths[at].parent().unwrap_or(Path::new("")).join(&included));
-                }
-            }
-            for table in check::table_paths(&text) {
-                let Some(name) = check::included_name(&inputs[at].name, &table) else { continue };
-                if !tables.contains_key(&name) {
-                    tables.extend(table_file(root, &paths[at], &table).map(|file| (name, file)));
-                }
-            }
+        let (paths, inputs): (Vec<PathBuf>, Vec<Input>) = files.into_iter().unzip();
+        let mut group = Group { catalogue, inputs, paths, tables: TableFiles::new(), asked, levels, project };
+        group.follow(root, 0)?;
+        Ok(group)
+    }
+
+    /// Adds what the files from one on include, what these include, and the tables of all of them.
+    fn follow(&mut self, root: &Path, from: usize) -> Result<(), FilesError> {
+        let mut at = from;
+        while at < self.inputs.len() {
+            self.add_needed(root, at)?;
             at += 1;
         }
-        Ok(Group { catalogue, inputs, paths, tables, asked, levels, project })
+        Ok(())
+    }
+
+    /// Adds what a file includes, and its tables.
+    fn add_needed(&mut self, root: &Path, at: usize) -> Result<(), FilesError> {
+        // Of a file that is too large, only the first bytes are looked at.
+        let (text, _) = syntax::decode(self.inputs[at].bytes.clone());
+        for included in check::included_paths(&text) {
+            let Some(name) = check::included_name(&self.inputs[at].name, &included) else { continue };
+            // A file that is not there, is not the project's or is not a mapping file is reported where it is included (D118).
+            if self.inputs.iter().any(|i| i.name == name) {
+                continue;
+            }
+            if let Some(real) = included_file(root, &self.paths[at], &included) {
+                self.inputs.push(read(&real, name)?);
+                self.paths.push(self.paths[at].parent().unwrap_or(Path::new("")).join(&included));
+            }
+        }
+        for table in check::table_paths(&text) {
+            let Some(name) = check::included_name(&self.inputs[at].name, &table) else { continue };
+            if !self.tables.contains_key(&name) {
+                self.tables.extend(table_file(root, &self.paths[at], &table).map(|file| (name, file)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes another text for a file of a project, as if it were on disk.
+    ///
+    /// # Errors
+    /// A file that the text includes cannot be read.
+    pub fn replace(&mut self, at: usize, bytes: Vec<u8>) -> Result<(), FilesError> {
+        let root = self.project.as_ref().map_or_else(PathBuf::new, |project| project.root.clone());
+        let before = self.inputs.len();
+        self.inputs[at].bytes = bytes;
+        self.add_needed(&root, at)?;
+        self.follow(&root, before)
     }
 
     /// Compiles the group.

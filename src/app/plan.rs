@@ -46,3 +46,15 @@ pub fn of_project(project: &Project) -> Result<ExecutionPlan, AppError> {
     });
     Err(PlanFileError::Findings { errors: errors.len(), first }.into())
 }
+
+/// What to do about a block of events without a source.
+pub const ADD_A_SOURCE: &str = "add `journal`, or `sftp` with `deliveries` or `tracking`, under `connections: campaign:` of d365map.yaml";
+
+/// The blocks of events for which the project names neither a journal nor exported logs.
+pub fn without_source<'p>(project: &Project, plan: &'p ExecutionPlan) -> Vec<&'p str> {
+    let has_source = project.connections.campaign.as_ref().is_some_and(|campaign| {
+        let logs = campaign.sftp.as_ref().is_some_and(|sftp| sftp.files.deliveries.is_some() || sftp.files.tracking.is_some());
+        campaign.journal.is_some() || logs
+    });
+    if has_source { Vec::new() } else { plan.events.iter().map(|flow| flow.name.as_str()).collect() }
+}

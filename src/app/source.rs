@@ -20,6 +20,9 @@ use crate::system::SystemId;
 /// Files looked at for a mark, at most: a folder by mistake of the whole disk must not keep the process busy.
 const MOST_FILES: usize = 100_000;
 
+/// Told of each workflow that is started again, with the plan that it runs by from then on.
+pub type Started = Arc<dyn Fn(&Workflow, &ExecutionPlan) + Send + Sync>;
+
 /// The files of a project.
 pub struct FilesOnDisk {
     /// The project as the process was started with; its connections and limits stay until the process starts again.
@@ -32,6 +35,8 @@ pub struct FilesOnDisk {
     pub http: Http,
     /// Whether to start on a breaking drift too.
     pub ignore_drift: bool,
+    /// Told of each workflow that is started again.
+    pub started: Option<Started>,
 }
 
 impl PlanSource for FilesOnDisk {
@@ -67,6 +72,9 @@ impl PlanSource for FilesOnDisk {
         }
         if workflow.kind == Kind::TwoWay && services.systems.get(SystemId::Partner).is_none() {
             services = services::with_partner_center(&self.project, self.http.clone(), services)?;
+        }
+        if let Some(started) = &self.started {
+            started(workflow, plan);
         }
         Ok(services)
     }

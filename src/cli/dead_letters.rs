@@ -1,18 +1,25 @@
 //! `d365map dead-letters list|show|retry|drop`: records that were not written, and what to do with them.
 
 use super::output::{print, print_json};
+use super::remote::{Remote, Server};
 use super::run::Format;
 use super::{Exit, Global};
 use crate::app::{CommandError, files, operate, runtime, state};
 use crate::count::counted;
 use crate::printable;
 use crate::project::Project;
+use crate::serve::{CountDocument, DeadLetterChoice, DeadLetterDocument, DeadLettersDocument};
 use crate::store::{Access, DeadLetter, DeadLetterFilter};
 use crate::time;
+
+/// Dead letters that a server returns at a time.
+const PAGE: usize = 1000;
 
 /// Arguments of `dead-letters`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    #[command(flatten)]
+    server: Server,
     #[command(subcommand)]
     action: Action,
 }
@@ -87,8 +94,12 @@ impl Which {
 
 /// Does what was asked.
 pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
+    let runtime = runtime()?;
+    if let Some(remote) = runtime.block_on(args.server.project(global))? {
+        return runtime.block_on(there(&args.action, &remote));
+    }
     let project = files::need_project(global.project.as_deref())?;
-    runtime()?.block_on(done(&args.action, &project))
+    runtime.block_on(done(&args.action, &project))
 }
 
 async fn done(action: &Action, project: &Project) -> Result<Exit, CommandError> {
@@ -107,29 +118,83 @@ async fn done(action: &Action, project: &Project) -> Result<Exit, CommandError> 
             let Some(letter) = stores.dead_letters.dead_letter(*id).await? else {
                 return Err(CommandError::usage(format!("there is no dead letter {id}; see `d365map dead-letters list`")));
             };
-            let text = show(&letter, *format);
-            if *format == Format::Json {
-                print_json(&text)
-            } else {
-                print(&text)
-            }
-            Ok(Exit::Clean)
+            Ok(shown(&letter, *format))
         }
         Action::Retry { ids, which, all } => {
             let filter = which.chosen(ids, *all)?;
             let letters = state::open(project, Access::Write).await?.dead_letters;
             let count = operate::retry_dead_letters(&*letters, &filter).await?;
-            print(&format!("{} queued again; the next run retries\n", counted(count, "dead letter")));
-            Ok(exit(count, &filter))
+            Ok(retried(count, &filter))
         }
         Action::Drop { ids, which, all } => {
             let filter = which.chosen(ids, *all)?;
             let letters = state::open(project, Access::Write).await?.dead_letters;
             let count = operate::drop_dead_letters(&*letters, &filter).await?;
-            print(&format!("{} dropped\n", counted(count, "dead letter")));
-            Ok(exit(count, &filter))
+            Ok(dropped(count, &filter))
         }
     }
+}
+
+/// Has a server do what was asked.
+async fn there(action: &Action, remote: &Remote) -> Result<Exit, CommandError> {
+    match action {
+        Action::List { which, limit, format } => {
+            let mut letters = Vec::new();
+            let mut after = 0;
+            while letters.len() < *limit {
+                // The list for people shows no values.
+                let values = *format == Format::Json;
+                let mut query = vec![("after", after.to_string()), ("limit", (limit - letters.len()).min(PAGE).to_string())];
+                query.push(("values", values.to_string()));
+                query.extend(which.mapping.iter().map(|mapping| ("mapping", mapping.clone())));
+                query.extend(which.code.iter().map(|code| ("code", code.clone())));
+                let page: DeadLettersDocument = remote.get(&["dead-letters"], &query).await?;
+                letters.extend(page.dead_letters);
+                let Some(next) = page.next else { break };
+                after = next;
+            }
+            Ok(list(&letters, *format))
+        }
+        Action::Show { id, format } => {
+            let found: DeadLetterDocument = remote.get(&["dead-letters", &id.to_string()], &[("values", true.to_string())]).await?;
+            Ok(shown(&found.dead_letter, *format))
+        }
+        Action::Retry { ids, which, all } => {
+            let filter = which.chosen(ids, *all)?;
+            let done: CountDocument = remote.post(&["dead-letters", "retry"], &choice(&filter, *all)).await?;
+            Ok(retried(done.count, &filter))
+        }
+        Action::Drop { ids, which, all } => {
+            let filter = which.chosen(ids, *all)?;
+            let done: CountDocument = remote.post(&["dead-letters", "drop"], &choice(&filter, *all)).await?;
+            Ok(dropped(done.count, &filter))
+        }
+    }
+}
+
+/// What the API takes.
+fn choice(filter: &DeadLetterFilter, all: bool) -> DeadLetterChoice {
+    DeadLetterChoice { ids: filter.ids.clone(), mapping: filter.mapping.clone(), code: filter.code.clone(), all }
+}
+
+fn retried(count: u64, filter: &DeadLetterFilter) -> Exit {
+    print(&format!("{} queued again; the next run retries\n", counted(count, "dead letter")));
+    exit(count, filter)
+}
+
+fn dropped(count: u64, filter: &DeadLetterFilter) -> Exit {
+    print(&format!("{} dropped\n", counted(count, "dead letter")));
+    exit(count, filter)
+}
+
+fn shown(letter: &DeadLetter, format: Format) -> Exit {
+    let text = show(letter, format);
+    if format == Format::Json {
+        print_json(&text)
+    } else {
+        print(&text)
+    }
+    Exit::Clean
 }
 
 /// Nothing was found by what was named.

@@ -32,6 +32,7 @@ mod plan_adopt;
 mod prepare;
 mod privacy;
 mod progress;
+mod remote;
 mod replay;
 mod run;
 mod schema;
@@ -41,6 +42,7 @@ mod start;
 mod state;
 mod status;
 mod stop;
+mod telemetry;
 mod test;
 mod webhook;
 
@@ -50,6 +52,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub use exit::Exit;
+use telemetry::Telemetry;
 
 /// Options that every subcommand takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -162,7 +165,7 @@ pub fn main() -> ExitCode {
         Command::Serve(_) => true,
         _ => false,
     };
-    trace(global, watches);
+    let telemetry = Telemetry::start(global, watches);
     let done = match &cli.command {
         Command::Init(args) => init::run(args, global),
         Command::Schema(args) => schema::run(args, global),
@@ -195,7 +198,9 @@ pub fn main() -> ExitCode {
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
     };
-    done.unwrap_or_else(|error| output::fail(&error)).into()
+    let exit = done.unwrap_or_else(|error| output::fail(&error));
+    telemetry.end();
+    exit.into()
 }
 
 /// Keeps secrets out of core dumps: the system writes none of this process, and on Linux no other process of the same user reads its
@@ -208,30 +213,4 @@ fn no_core_dumps() {
     }
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
-}
-
-/// Events on standard error: warnings, with `-v` the course of a run, with `-vv` every request; `D365MAP_LOG` sets it in detail. A
-/// watch runs unattended for months and its log is all that it says: it has the course of its workflows and of the services as well.
-fn trace(global: &Global, watches: bool) {
-    let level = match global.verbose {
-        0 if watches && !global.quiet => "warn,d365map::run::watch=info,d365map::run::round_log=info,d365map::connect::http=info",
-        0 => "warn",
-        1 => "d365map=info,warn",
-        _ => "d365map=debug,info",
-    };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("D365MAP_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    let color = output::stderr_style().color && global.log_format == LogFormat::Human;
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(output::LogWriter { json: global.log_format == LogFormat::Json, color })
-        .with_ansi(color)
-        .with_target(false);
-    // A second call can only come from a test that runs the command in its own process.
-    let _ = match global.log_format {
-        LogFormat::Human => subscriber.try_init(),
-        LogFormat::Json => {
-            output::log_warnings_as_events();
-            subscriber.json().try_init()
-        }
-    };
 }

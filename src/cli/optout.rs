@@ -10,9 +10,9 @@ use super::prepare::{Prepared, prepare};
 use super::run::Format;
 use super::signals::stop_on_signals;
 use super::{Exit, Global};
-use crate::app::{CommandError, options, runtime, services, state};
-use crate::plan::Direction;
-use crate::run::{Pace, Reconciliation, check_environment, decide_reconciliation, reconcile};
+use crate::app::operate::{cannot_be_left, compare_optouts, decide_optouts, need_optouts};
+use crate::app::{CommandError, runtime, services, state};
+use crate::run::Reconciliation;
 use crate::store::{Access, Approval};
 
 /// Arguments of `optout`.
@@ -58,15 +58,9 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
 
 fn compare(args: &ReconcileArgs, global: &Global) -> Result<Exit, CommandError> {
     let Prepared { project, plan, .. } = prepare(args.plan.as_deref(), global)?;
-    let options = options::of_project(&project, Pace::Once, Vec::new());
-    if plan.optouts.is_empty() {
-        return Err(CommandError::usage("no mapping has an opt-out block; write `optout NAME { direction bidirectional … }`"));
-    }
+    need_optouts(&plan)?;
     if args.keep
-        && let Some(other) = plan
-            .optouts
-            .iter()
-            .find(|flow| flow.direction != Direction::D365ToCampaign && args.mapping.as_ref().is_none_or(|name| *name == flow.mapping))
+        && let Some(other) = cannot_be_left(&plan, args.mapping.as_deref())
     {
         return Err(CommandError::usage(format!(
             "`--keep` is for `direction d365-to-campaign`, and the opt-outs of `{}` have another direction: there an opt-out of either side goes \
@@ -79,20 +73,13 @@ fn compare(args: &ReconcileArgs, global: &Global) -> Result<Exit, CommandError> 
     let reports = runtime.block_on(async {
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone());
-        // What is approved here is approved for the environment that the state belongs to.
-        if let Some(stores) = state::open_if_current(&project).await? {
-            check_environment(&clients, &stores).await?;
-        }
-        reconcile(&plan, &clients, &options, args.mapping.as_deref(), &stop).await
+        compare_optouts(&project, &plan, &clients, args.mapping.as_deref(), &stop).await
     })?;
     let approval = if args.accept { Some(Approval::Write) } else { args.keep.then_some(Approval::Leave) };
     if let Some(approval) = approval {
         runtime.block_on(async {
             let stores = state::open(&project, Access::Write).await?;
-            for report in &reports {
-                decide_reconciliation(&stores, &plan, &report.mapping, approval).await?;
-            }
-            Ok::<(), CommandError>(())
+            decide_optouts(&stores, &plan, reports.iter().map(|report| &*report.mapping), approval).await
         })?;
     }
     let open: u64 = reports.iter().map(|report| report.writes() + report.held()).sum();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Global;
 use super::compile::compile_group;
 use super::output::{note, say_styled, stderr_style, warning};
-use crate::app::plan::{self, read_plan};
+use crate::app::plan::{self, ADD_A_SOURCE, read_plan, without_source};
 use crate::app::{AppError, CommandError, ErrorKind, drift, files, metadata};
 use crate::plan::ExecutionPlan;
 use crate::project::Project;
@@ -75,24 +75,11 @@ pub(super) fn refuse_drift(
     }
 }
 
-/// What to do about a block of events without a source.
-pub(super) const ADD_A_SOURCE: &str =
-    "add `journal`, or `sftp` with `deliveries` or `tracking`, under `connections: campaign:` of d365map.yaml";
-
 /// Warns of event blocks that move nothing, since the project has no source of events.
 pub(super) fn warn_without_source(project: &Project, plan: &ExecutionPlan) {
     for flow in without_source(project, plan) {
         warning(&format!("`{flow}` has no source of events, so it moves none; {ADD_A_SOURCE}"));
     }
-}
-
-/// The blocks of events for which the project names neither a journal nor exported logs.
-pub(super) fn without_source<'p>(project: &Project, plan: &'p ExecutionPlan) -> Vec<&'p str> {
-    let has_source = project.connections.campaign.as_ref().is_some_and(|campaign| {
-        let logs = campaign.sftp.as_ref().is_some_and(|sftp| sftp.files.deliveries.is_some() || sftp.files.tracking.is_some());
-        campaign.journal.is_some() || logs
-    });
-    if has_source { Vec::new() } else { plan.events.iter().map(|flow| flow.name.as_str()).collect() }
 }
 
 /// The part of a plan that a run moves: the tables of other mappings must not stop it.

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::output::{print, print_json, say_styled};
 use super::run::Format;
 use super::{Exit, Global};
+use crate::app::operate::{self, can_be_forgotten, is_confirmed, person_key};
 use crate::app::{CommandError, files, runtime, state};
 use crate::count::{counted, noun_for};
 use crate::printable::inline;
@@ -16,8 +17,6 @@ use crate::project::Project;
 use crate::store::{Access, Forgotten, Traces};
 use crate::time;
 
-/// Shorter texts are found everywhere.
-const SHORTEST: usize = 3;
 /// Lines of a log that are named; all are counted.
 const LINES_NAMED: usize = 20;
 /// Bytes of a line that are looked into at a time: a file without line breaks must not fill the memory.
@@ -70,30 +69,18 @@ enum Action {
 pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     let project = files::need_project(global.project.as_deref())?;
     match &args.action {
-        Action::Report { key, log, format } => report(&project, &meant(key), log, *format),
-        Action::Forget { key, dry_run: true, format, .. } => report(&project, &meant(key), &[], *format),
-        Action::Forget { key, yes, format, .. } => forget(&project, &meant(key), *yes, *format),
-        Action::Lift { key } => lift(&project, &meant(key)),
-    }
-}
-
-/// A GUID in braces or as a URN, as other tools show it, in the form that the state has; anything else as it is. Thirty-two digits
-/// without hyphens may be a key of somebody's own.
-fn meant(key: &str) -> String {
-    let key = key.trim();
-    match uuid::Uuid::parse_str(key) {
-        Ok(id) if key.len() != 32 => id.hyphenated().to_string(),
-        Ok(_) | Err(_) => key.to_owned(),
+        Action::Report { key, log, format } => report(&project, &person_key(key), log, *format),
+        Action::Forget { key, dry_run: true, format, .. } => report(&project, &person_key(key), &[], *format),
+        Action::Forget { key, yes, format, .. } => forget(&project, &person_key(key), *yes, *format),
+        Action::Lift { key } => lift(&project, &person_key(key)),
     }
 }
 
 fn traces(project: &Project, key: &str) -> Result<Traces, CommandError> {
-    if key.chars().count() < SHORTEST {
-        return Err(CommandError::usage(format!("`{}` is too short to look for; name an id, a key or an e-mail address", inline(key))));
-    }
+    operate::long_enough(key)?;
     runtime()?.block_on(async {
         match state::open_if_any(project).await? {
-            Some(stores) => Ok(stores.privacy.trace(key).await?),
+            Some(stores) => operate::trace(&*stores.privacy, key).await,
             None => Ok(Traces::default()),
         }
     })
@@ -215,19 +202,7 @@ fn describe(key: &str, traces: &Traces, logs: &[InLog], asked: &[PathBuf]) -> St
 
 fn forget(project: &Project, key: &str, yes: bool, format: Format) -> Result<Exit, CommandError> {
     let traces = traces(project, key)?;
-    let is_id = key.len() == 36 && uuid::Uuid::parse_str(key).is_ok();
-    let of_key = traces.found.iter().any(|t| t.columns.iter().any(|c| matches!(*c, "source_id" | "key" | "contact")));
-    if !is_id && !of_key {
-        let records: Vec<&str> = traces.records.iter().map(String::as_str).collect();
-        return Err(CommandError::usage(match records.as_slice() {
-            [] => format!("`{}` is neither an id nor a key that the state knows; name the contact by its id", inline(key)),
-            _ => format!(
-                "`{}` is neither an id nor a key; it was found in what belongs to {}. Forget records one by one, by their ids",
-                inline(key),
-                inline(&records.join(", "))
-            ),
-        }));
-    }
+    can_be_forgotten(key, &traces)?;
     if !yes {
         say_styled(&describe(key, &traces, &[], &[]));
         confirm(key)?;
@@ -248,7 +223,7 @@ fn confirm(key: &str) -> Result<(), CommandError> {
     let _ = std::io::stderr().flush();
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).map_err(CommandError::usage)?;
-    if answer.trim().eq_ignore_ascii_case(key) { Ok(()) } else { Err(CommandError::usage("nothing was removed")) }
+    if is_confirmed(&answer, key) { Ok(()) } else { Err(CommandError::usage("nothing was removed")) }
 }
 
 fn told(key: &str, forgotten: &Forgotten) -> String {
@@ -276,7 +251,7 @@ fn lift(project: &Project, key: &str) -> Result<Exit, CommandError> {
             print(&format!("{} is stored again when it changes, or by a replay\n", inline(key)));
             Ok(Exit::Clean)
         }
-        false => Err(CommandError::usage(format!("{} is not forgotten; name the id under which it was", inline(key)))),
+        false => Err(operate::not_forgotten(key)),
     }
 }
 

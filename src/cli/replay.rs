@@ -3,17 +3,21 @@
 use std::path::PathBuf;
 
 use super::prepare::{Prepared, prepare, refuse_drift};
+use super::remote::{Remote, Server};
 use super::run::{Format, Watched, real_run};
 use super::{Exit, Global};
 use crate::app::{CommandError, limits, operate, options, runtime, state};
 use crate::run::Pace;
-use crate::store::{Access, MassLimits, Reason};
+use crate::serve::{ReplayChoice, WishDocument};
+use crate::store::{Access, Holder, MassLimits, Reason};
 
 /// Arguments of `replay`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The mapping whose records are all read again.
     mapping: String,
+    #[command(flatten)]
+    server: Server,
     /// Just note it: the next run reads everything. Beside a running `run --watch` this is what happens anyway, at once.
     #[arg(long)]
     later: bool,
@@ -21,13 +25,13 @@ pub struct Args {
     #[arg(long)]
     ignore_limits: bool,
     /// A compiled plan; without it, the project's mappings are compiled.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "server")]
     plan: Option<PathBuf>,
     /// Start even where the services have changed in a way that breaks the mappings. Records may fail or be written wrongly.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "server")]
     ignore_drift: bool,
     /// Let the full load delete records, and empty fields, as many as it likes; without it, a large share needs approval.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "server")]
     allow_mass_delete: bool,
     /// How the summary is printed.
     #[arg(long, value_enum, default_value_t)]
@@ -36,6 +40,9 @@ pub struct Args {
 
 /// Marks a mapping for a full load, and runs it.
 pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
+    if let Some(remote) = runtime()?.block_on(args.server.project(global))? {
+        return there(args, &remote, global.quiet);
+    }
     let mut prepared = prepare(args.plan.as_deref(), global)?;
     let flow = operate::replayable(&prepared.plan, &args.mapping)?.clone();
     let beside = runtime()?.block_on(state::run_in_progress(&prepared.project))?;
@@ -47,13 +54,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     if later {
         operate::request_replay(&project, &flow, args.ignore_limits)?;
         if !global.quiet {
-            match beside {
-                Some(holder) => say!(
-                    "asked {holder} to read all records of `{0}` again: at once where it watches `{0}`, otherwise the next run does; `d365map status` shows it",
-                    flow.name
-                ),
-                None => say!("the next run reads all records of `{}` again", flow.name),
-            }
+            say!("{}", requested(&flow.name, beside.as_ref()));
         }
         return Ok(Exit::Clean);
     }
@@ -74,6 +75,26 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
         options,
         args.format,
         global.quiet,
-        Watched { plan: None, ignore_drift: args.ignore_drift, approved: Vec::new(), approve_all: false },
+        Watched { plan: None, ignore_drift: args.ignore_drift, approved: Vec::new(), approve_all: false, interval: None },
     )
+}
+
+/// Has a server do it, in its next round.
+fn there(args: &Args, remote: &Remote, quiet: bool) -> Result<Exit, CommandError> {
+    let choice = ReplayChoice { ignore_limits: args.ignore_limits };
+    let told: WishDocument = runtime()?.block_on(remote.post(&["workflows", &args.mapping, "replay"], &choice))?;
+    if !quiet {
+        say!("{}", requested(&args.mapping, told.process.as_ref()));
+    }
+    Ok(Exit::Clean)
+}
+
+/// What a replay that was requested means.
+fn requested(name: &str, beside: Option<&Holder>) -> String {
+    match beside {
+        Some(holder) => format!(
+            "asked {holder} to read all records of `{name}` again: at once where it watches `{name}`, otherwise the next run does; `d365map status` shows it"
+        ),
+        None => format!("the next run reads all records of `{name}` again"),
+    }
 }

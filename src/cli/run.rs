@@ -10,11 +10,13 @@ use tokio_util::sync::CancellationToken;
 use super::output::{print, print_json, warning};
 use super::prepare::{Prepared, prepare, refuse_drift};
 use super::progress::Progress;
-use super::signals::stop_on_signals;
+use super::signals::{reload_on_hangup, stop_on_signals};
 use super::{Exit, Global};
 use crate::app::limits::{self, FirstLoad};
+use crate::app::notify::Channels;
+use crate::app::reload::{Fixed, Reloader};
 use crate::app::watching::Watching;
-use crate::app::{CommandError, operate, options, runtime, services, sign_in, state, webhook};
+use crate::app::{CommandError, operate, options, runtime, service_manager, services, sign_in, state, webhook};
 use crate::connect::CallStats;
 use crate::count::counted;
 use crate::plan::ExecutionPlan;
@@ -140,6 +142,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
         ignore_drift: args.ignore_drift,
         approved: args.approve_mass_change.clone(),
         approve_all: args.allow_mass_delete,
+        interval: args.interval.map(std::time::Duration::from_secs),
     };
     real_run(&project, plan, options, args.format, global.quiet, source)
 }
@@ -152,6 +155,8 @@ pub(super) struct Watched {
     pub(super) approved: Vec<String>,
     /// Those of all workflows are.
     pub(super) approve_all: bool,
+    /// The interval of the command line.
+    pub(super) interval: Option<std::time::Duration>,
 }
 
 pub(super) fn real_run(
@@ -196,9 +201,26 @@ pub(super) fn real_run(
                 result
             }
             Pace::Watch { .. } => {
-                let Watched { plan: plan_file, ignore_drift, .. } = watched;
-                let (project, http) = (project.clone(), http.clone());
-                let watching = Watching { project, plan_file, ignore_drift, plan, services: clients, http, stores, webhook, upkeep };
+                let Watched { plan: plan_file, ignore_drift, approve_all, interval, .. } = watched;
+                let (reloader, settings) = Reloader::new(project, Fixed { interval, unlimited: approve_all });
+                reload_on_hangup(reloader, Reloader::reload_and_log);
+                let watching = Watching {
+                    name: project.name(),
+                    channels: Channels::of(project).map_err(CommandError::usage)?,
+                    settings: Some(settings),
+                    started: None,
+                    project: project.clone(),
+                    http: http.clone(),
+                    services: clients,
+                    plan_file,
+                    ignore_drift,
+                    plan,
+                    stores,
+                    webhook,
+                    upkeep,
+                };
+                let _watchdog = service_manager::feed_watchdog();
+                service_manager::ready();
                 watching.go(options, events, stop).await.map_err(not_received)?
             }
         };

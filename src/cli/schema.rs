@@ -9,6 +9,7 @@ use super::{Exit, Global};
 use crate::app::editors::Format;
 use crate::app::files::{self, FilesError};
 use crate::app::metadata::{Status, connect, pull};
+use crate::app::operate::{compare_schemas, tables_in_use};
 use crate::app::{AppError, CommandError, ErrorKind, drift};
 use crate::count::counted;
 use crate::diagnostics::nearest;
@@ -167,28 +168,15 @@ fn pull_tables(names: &[String], force: bool, dry_run: bool, global: &Global) ->
     Ok(if missing || (dry_run && changed) { Exit::Findings } else { Exit::Clean })
 }
 
-/// The tables that mapping files name in their heads. Files with faults count too: a pull may be what repairs them.
-fn used(group: &files::Group) -> BTreeSet<TableId> {
-    let heads = |text: &str| {
-        let mut ignored = crate::diagnostics::Diagnostics::default();
-        let file = crate::syntax::parse(crate::diagnostics::FileId(0), text, &mut ignored);
-        let names = file.mappings.into_iter().filter_map(|m| m.head).flat_map(|h| [h.source, h.target]);
-        names.filter_map(|t| TableId::parse(&format!("{}.{}", t.system.text, t.table.text))).collect::<Vec<_>>()
-    };
-    let named = group.inputs.iter().flat_map(|i| heads(&String::from_utf8_lossy(&i.bytes)));
-    named.filter(|t| t.system.has_metadata()).collect()
-}
-
 fn diff_tables(names: &[String], format: DiffShape, global: &Global) -> Result<Exit, CommandError> {
     let project = need_project(global)?;
-    let group = files::of_project(project.clone())?;
-    let tables = if names.is_empty() {
-        used(&group).into_iter().filter(|t| group.catalogue.get(t).is_some()).collect()
+    let drift = if names.is_empty() {
+        compare_schemas(&project)?
     } else {
-        names.iter().map(|name| parse(name, &group.catalogue)).collect::<Result<BTreeSet<_>, _>>()?
+        let group = files::of_project(project.clone())?;
+        let tables = names.iter().map(|name| parse(name, &group.catalogue)).collect::<Result<BTreeSet<_>, _>>()?;
+        drift::of_group(connect(&project)?.as_ref(), group, &tables)?
     };
-    let source = connect(&project)?;
-    let drift = drift::of_group(source.as_ref(), group, &tables)?;
     match format {
         DiffShape::Human => super::output::print_styled(&drift.text(super::output::stdout_style())),
         DiffShape::Json => super::output::print_json(&format!("{:#}\n", drift.json())),
@@ -212,7 +200,7 @@ fn wanted(project: &Project, force: bool) -> Result<(BTreeSet<TableId>, Vec<Path
     let folder = SchemaFolder::of(project);
     let own = files::catalogue(Some(project))?;
     let mut tables = match files::of_project(project.clone()) {
-        Ok(group) => used(&group),
+        Ok(group) => tables_in_use(&group),
         Err(FilesError::NoMappings { .. }) => BTreeSet::new(),
         Err(error) => return Err(error.into()),
     };

@@ -1,5 +1,6 @@
 //! `d365map serve`: watches projects, and shows and steers them in a browser.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,14 +8,15 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::output::{note, print};
-use super::signals::stop_on_signals;
+use super::signals::{reload_on_hangup, stop_on_signals};
 use super::{Exit, Global};
 use crate::app::files::FilesError;
-use crate::app::{CommandError, server_runtime};
+use crate::app::{CommandError, server_runtime, service_manager};
 use crate::project::Project;
 use crate::run::Clock;
-use crate::serve::access::{Access, AccessConfig, AccessError, ApiClient};
+use crate::serve::access::{Access, AccessConfig, AccessError, Auditor};
 use crate::serve::{RunnerOptions, Runners, Served, Site, TlsFiles, TlsListener, answer_requests};
+use crate::store::Audit;
 
 /// Arguments of `serve`.
 #[derive(Debug, clap::Args)]
@@ -25,6 +27,9 @@ pub struct Args {
     /// The address and port to listen on; port 0 takes a free one. Without it, `serve: listen:` of the first project, or 127.0.0.1:8070.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
+    /// A proxy in front speaks https and adds X-Forwarded-For, as with `serve: behind-proxy: true`.
+    #[arg(long)]
+    behind_proxy: bool,
     /// Start even where the services have changed in a way that breaks the mappings. Records may fail or be written wrongly.
     #[arg(long)]
     ignore_drift: bool,
@@ -45,8 +50,8 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     let first = paths.first().and_then(|path| Project::find(path, Some(path)).transpose()).transpose().map_err(CommandError::usage)?;
     let project = first.ok_or(FilesError::NoProject)?;
     let listen = args.listen.unwrap_or(project.serve.listen);
-    let access = Access::new(access_config(&project, listen)?).map_err(refused)?;
-    let site = Arc::new(Site { projects, access: access.clone() });
+    let access = access(args, &project, &projects, listen).map_err(refused)?;
+    let site = Arc::new(Site { projects, access: access.clone(), metrics: Arc::default() });
     let runtime = server_runtime()?;
     let listening =
         |error| CommandError::usage(format!("{listen} cannot be used: {error}")).hint("choose another port: `--listen 127.0.0.1:8071`");
@@ -62,10 +67,20 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
         None => Listening::Plain(listener),
     };
     let stop = CancellationToken::new();
-    runtime.block_on(async { stop_on_signals(stop.clone()) });
+    let _watchdog = runtime.block_on(async {
+        stop_on_signals(stop.clone());
+        reload_on_hangup(site.clone(), |site| site.projects.values().for_each(|served| served.reload()));
+        service_manager::feed_watchdog()
+    });
     let options = RunnerOptions { ignore_drift: args.ignore_drift, ignore_limits: args.ignore_limits };
-    let runners = Runners::start(site.projects.values().cloned(), &options, |_| Vec::new())?;
-    print(&format!("open this link in a browser; it can be used once:\n  {}\n", access.link(address.port())));
+    let runners = Runners::start(site.projects.values().cloned(), &options, &site.metrics)?;
+    runtime.spawn(links_on_request(access.clone(), address.port()));
+    // With a service to sign in with, the link is for emergencies: it does not end in the logs of the system at each start.
+    match &project.serve.public_url {
+        Some(url) if access.has_service() => print(&format!("{url}\n")),
+        _ => print(&link_text(&access, address.port())),
+    }
+    service_manager::ready();
     let served = match listener {
         Listening::Plain(listener) => runtime.block_on(answer_requests(listener, site, stop.clone())),
         Listening::Tls(listener) => runtime.block_on(answer_requests(listener, site, stop.clone())),
@@ -83,21 +98,30 @@ enum Listening {
     Tls(TlsListener),
 }
 
-/// Who may do what, from the first project; the secrets of API clients are fetched.
-fn access_config(project: &Project, listen: SocketAddr) -> Result<AccessConfig, CommandError> {
-    let serve = &project.serve;
-    let mut clients = Vec::new();
-    for client in &serve.clients {
-        let token = client.token.resolve(&project.root).map_err(|error| CommandError::usage(error).context("serve.clients"))?;
-        clients.push(ApiClient { name: client.name.clone(), token, role: client.role });
+/// Who may do what, from the first project; the secrets are fetched.
+fn access(args: &Args, project: &Project, projects: &BTreeMap<String, Arc<Served>>, listen: SocketAddr) -> Result<Access, AccessError> {
+    let clock = Clock::default();
+    let config = AccessConfig::of_project(&project.serve, &project.root, clock.clone())?;
+    let logs = projects.iter().map(|(name, served)| (name.clone(), served.clone() as Arc<dyn Audit>));
+    let auditor = Auditor::new(clock, logs);
+    Access::new(AccessConfig { listen, behind_proxy: config.behind_proxy || args.behind_proxy, auditor, ..config })
+}
+
+/// Prints a new link whenever the process gets the signal USR1.
+#[cfg(unix)]
+async fn links_on_request(access: Access, port: u16) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut requests) = signal(SignalKind::user_defined1()) else { return };
+    while requests.recv().await.is_some() {
+        print(&link_text(&access, port));
     }
-    Ok(AccessConfig {
-        public_url: serve.public_url.clone(),
-        tls: serve.tls.is_some(),
-        behind_proxy: serve.behind_proxy,
-        clients,
-        ..AccessConfig::local(listen, Clock::default())
-    })
+}
+
+#[cfg(not(unix))]
+async fn links_on_request(_: Access, _: u16) {}
+
+fn link_text(access: &Access, port: u16) -> String {
+    format!("open this link in a browser on this machine; it can be used once, and for 15 minutes:\n  {}\n", access.link(port))
 }
 
 fn refused(error: AccessError) -> CommandError {

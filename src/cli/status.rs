@@ -2,10 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::{Value, json};
+
 use super::output::{print, print_json};
+use super::remote::Server;
 use super::run::Format;
 use super::{Exit, Global};
-use crate::app::{CommandError, files, operate, runtime, services::ServiceError, sign_in};
+use crate::app::operate::{self, StatusDocument};
+use crate::app::{CommandError, files, runtime};
 use crate::connect::SignedIn;
 use crate::count::counted;
 use crate::printable;
@@ -16,6 +20,8 @@ use crate::time;
 /// Arguments of `status`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    #[command(flatten)]
+    server: Server,
     /// How it is printed.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -23,14 +29,19 @@ pub struct Args {
 
 /// Prints the status.
 pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
-    let project = files::need_project(global.project.as_deref())?;
-    let found = runtime()?.block_on(operate::status(&project))?;
+    let document: StatusDocument = runtime()?.block_on(async {
+        if let Some(remote) = args.server.project(global).await? {
+            return remote.get(&["status"], &[]).await;
+        }
+        let project = files::need_project(global.project.as_deref())?;
+        Ok(operate::status(&project).await?.document(&project))
+    })?;
     match args.format {
-        Format::Json => print_json(&format!("{}\n", found.document(&project))),
+        Format::Json => print_json(&format!("{}\n", json!(document))),
         Format::Human => {
-            let mut text = describe(&found.status, found.process.as_ref());
-            if let Some(signed_in) = &sign_in::signed_in(&project) {
-                text.push_str(&sign_in_line(signed_in, time::now()));
+            let mut text = describe(&document.status, document.process.as_ref());
+            for (system, signed_in) in document.sign_ins.iter().flatten() {
+                text.push_str(&sign_in_line(system, signed_in, time::now()));
             }
             print(&text);
         }
@@ -38,9 +49,9 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     Ok(Exit::Clean)
 }
 
-/// Who is signed in to Partner Center, and how long that is good for.
-fn sign_in_line(signed_in: &Result<Option<SignedIn>, ServiceError>, now: time::Instant) -> String {
-    let text = match signed_in {
+/// Who is signed in to a connection, and how long that is good for.
+fn sign_in_line(system: &str, signed_in: &Value, now: time::Instant) -> String {
+    let text = match serde_json::from_value::<Option<SignedIn>>(signed_in.clone()) {
         Ok(Some(kept)) => {
             let who = kept.account.as_deref().unwrap_or("an account without a name");
             let mfa = if kept.mfa { "" } else { ", without multifactor authentication" };
@@ -51,9 +62,10 @@ fn sign_in_line(signed_in: &Result<Option<SignedIn>, ServiceError>, now: time::I
             )
         }
         Ok(None) => "no account is signed in; run `d365map login partner-center`".to_owned(),
-        Err(error) => error.to_string(),
+        Err(_) => signed_in["error"].as_str().unwrap_or_default().to_owned(),
     };
-    format!("{}: {}\n", SystemId::Partner.title(), printable::indented(&text, 2))
+    let title = SystemId::ALL.into_iter().find(|id| id.key() == system).map_or(system, |id| id.title());
+    format!("{title}: {}\n", printable::indented(&text, 2))
 }
 
 fn describe(status: &Status, process: Option<&Holder>) -> String {
@@ -270,6 +282,7 @@ mod tests {
             events: None,
             followed: Vec::new(),
             pairs: None,
+            exports: None,
             notes: Vec::new(),
         }
     }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::clock::Clock;
 use super::refusals::{Denials, Refused, Unclear, Undecided};
@@ -211,7 +212,7 @@ impl<H: Handler, Q: Queue<H>> Pump<'_, H, Q> {
                 && let Some(unit) = self.waiting.pop_front()
             {
                 self.claimed_in_vain = 0;
-                self.tasks.spawn(self.handler.clone().carry_out(unit));
+                self.tasks.spawn(self.handler.clone().carry_out(unit).in_current_span());
             }
             if self.tasks.is_empty() {
                 self.settle().await?;

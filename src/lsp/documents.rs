@@ -7,54 +7,18 @@ use std::sync::Arc;
 
 use lsp_types::Uri;
 
-use super::position::{Encoding, Lines};
 use crate::app::files::{self, FilesError};
-use crate::check::{self, Compiled, Input, TableFiles};
-use crate::diagnostics::{Diagnostics, FileId};
+use crate::assist::Encoding;
+pub(super) use crate::assist::{Group, Source};
+use crate::assist::{path_of, uri_of};
+use crate::check::TableFiles;
 use crate::project::Project;
 use crate::schema::Catalogue;
-use crate::syntax::{self, ast::File};
 
 /// Documents by their addresses.
 pub(super) struct Documents {
     open: HashMap<String, Arc<str>>,
     pub(super) encoding: Encoding,
-}
-
-/// One file of a group as the editor sees it.
-pub(super) struct Source {
-    pub(super) uri: Uri,
-    pub(super) text: Arc<str>,
-    /// Where its lines begin.
-    pub(super) lines: Lines,
-    /// Parsed with the group's number of the file, without replacing constants: as it is written.
-    pub(super) tree: File,
-}
-
-/// The files that are compiled together, and what came of it.
-pub(super) struct Group {
-    pub(super) files: Vec<Source>,
-    pub(super) compiled: Compiled,
-    pub(super) catalogue: Catalogue,
-    /// Why the project or its schemas cannot be read; the built-in tables are used then.
-    pub(super) problem: Option<String>,
-}
-
-impl Group {
-    /// The number of a file.
-    pub(super) fn index(&self, uri: &Uri) -> Option<usize> {
-        self.files.iter().position(|f| f.uri == *uri)
-    }
-}
-
-/// The path of an address; `None` for documents that are not files.
-pub(super) fn path_of(uri: &Uri) -> Option<PathBuf> {
-    url::Url::parse(uri.as_str()).ok()?.to_file_path().ok()
-}
-
-/// The address of a path, as the editor writes it where it has the file open.
-fn uri_of(path: &Path) -> Option<Uri> {
-    url::Url::from_file_path(path).ok()?.as_str().parse().ok()
 }
 
 impl Documents {
@@ -113,19 +77,8 @@ impl Documents {
             let name = within.unwrap_or_else(|| uri.as_str().rsplit('/').next().unwrap_or_default().to_owned());
             texts.insert(uri.as_str().to_owned(), (name, text.to_string()));
         }
-        let mut files = Vec::new();
-        let mut inputs = Vec::new();
-        for (i, (address, (name, text))) in texts.into_iter().enumerate() {
-            let Ok(uri) = address.parse() else { continue };
-            let mut diagnostics = Diagnostics::default();
-            let id = FileId(u32::try_from(i).unwrap_or(u32::MAX));
-            let tree = if text.len() <= syntax::MAX_FILE_BYTES { syntax::parse(id, &text, &mut diagnostics) } else { File::default() };
-            inputs.push(Input { name, bytes: text.clone().into_bytes() });
-            let text: Arc<str> = text.into();
-            files.push(Source { uri, lines: Lines::new(text.clone(), self.encoding), text, tree });
-        }
-        let compiled = check::compile_project(inputs, &tables, &catalogue, &levels);
-        Group { files, compiled, catalogue, problem }
+        let texts = texts.into_iter().filter_map(|(address, (name, text))| Some((address.parse().ok()?, name, text)));
+        Group { problem, ..Group::of(texts, &tables, catalogue, &levels, self.encoding) }
     }
 }
 

@@ -3,8 +3,8 @@
 use lsp_types::{InlayHint, InlayHintKind, InlayHintLabel, Range};
 
 use super::documents::Group;
-use super::hover::type_text;
-use super::marks::{field, sides};
+use crate::assist::hover::type_text;
+use crate::assist::marks::{field, sides};
 use crate::syntax::ast::Source;
 
 /// The hints of the lines in a range.

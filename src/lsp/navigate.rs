@@ -7,20 +7,8 @@ use std::collections::HashMap;
 use lsp_types::{DocumentSymbol, Location, SymbolKind, TextEdit, Uri, WorkspaceEdit};
 
 use super::documents::Group;
-use super::marks::{Mark, Name, marks};
-use crate::syntax::ast::{Entry, LiteralValue, Mapping, Source};
-
-/// The marks of every file, by its number.
-pub(super) fn all_marks(group: &Group) -> Vec<Vec<Mark>> {
-    let mappings: Vec<&Mapping> = group.files.iter().flat_map(|f| &f.tree.mappings).collect();
-    group.files.iter().map(|f| marks(&f.tree, &mappings, &group.catalogue)).collect()
-}
-
-/// The mark under the cursor: the narrowest that holds the byte or ends at it.
-pub(super) fn mark_at(marks: &[Mark], offset: usize) -> Option<&Mark> {
-    let holds = |m: &&Mark| m.span.range().start <= offset && offset <= m.span.range().end;
-    marks.iter().filter(holds).min_by_key(|m| m.span.range().len())
-}
+use crate::assist::marks::{Mark, Name, all_marks, mark_at};
+use crate::syntax::ast::{Entry, LiteralValue, Source};
 
 fn location(group: &Group, file: usize, mark: &Mark) -> Location {
     let source = &group.files[file];

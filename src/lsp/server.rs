@@ -21,9 +21,10 @@ use serde_json::Value;
 
 use super::documents::{Documents, Group};
 use super::finding::to_lsp;
-use super::position::{Encoding, Lines};
-use super::{actions, completion, folding, hints, hover, navigate, tokens, words};
+use super::{actions, folding, hints, navigate, tokens};
 use crate::app::CommandError;
+use crate::assist::marks::all_marks;
+use crate::assist::{Encoding, Lines, completion, hover};
 use crate::diagnostics::Code;
 
 /// Serves one client over standard input and output. `true` where it ended as the protocol asks.
@@ -274,12 +275,7 @@ impl Server<'_> {
                 let p: lsp_types::HoverParams = read(params)?;
                 let at = p.text_document_position_params;
                 self.at(&at.text_document.uri, at.position, |group, file, offset| {
-                    let all = navigate::all_marks(group);
-                    let text = &group.files[file].text;
-                    let found = navigate::mark_at(&all[file], offset)
-                        .and_then(|m| Some((hover::of_mark(m, group)?, m.span.range())))
-                        .or_else(|| words::of_word(text, offset))
-                        .or_else(|| hover::of_code(text, offset));
+                    let found = hover::at(group, file, offset);
                     Ok(value(found.map(|(markdown, range)| Hover {
                         contents: HoverContents::Markup(MarkupContent { kind: MarkupKind::Markdown, value: markdown }),
                         range: Some(group.files[file].lines.range(range)),
@@ -340,7 +336,7 @@ impl Server<'_> {
             request::SemanticTokensFullRequest::METHOD => {
                 let p: lsp_types::SemanticTokensParams = read(params)?;
                 self.at(&p.text_document.uri, Position::default(), |group, file, _| {
-                    let all = navigate::all_marks(group);
+                    let all = all_marks(group);
                     Ok(value(tokens::of(group, file, &all[file])))
                 })
             }

@@ -3,7 +3,7 @@
 use lsp_types::{SemanticToken, SemanticTokenModifier, SemanticTokenType, SemanticTokens, SemanticTokensLegend};
 
 use super::documents::{Group, Source};
-use super::marks::{Mark, Name};
+use crate::assist::marks::{Mark, Name};
 use crate::syntax::{TokenKind, tokens};
 
 /// The words of the language that are used alone.

@@ -196,6 +196,11 @@ fn difference(before: &str, after: &str) -> (Vec<String>, Vec<String>, Vec<Strin
 }
 
 impl WorkflowChange {
+    /// The lines that differ, each after `- ` or `+ `, in the order of the texts.
+    pub fn lines(&self) -> &[String] {
+        &self.lines
+    }
+
     fn cost(&self) -> String {
         let (name, records) = (&self.name, self.records.map(|n| counted(n, "record")));
         let calls = self.read_calls.map(|n| counted(n, "request"));

@@ -13,6 +13,7 @@ use crate::diagnostics::{Code, FileProblem, Level, Levels, Severity, nearest};
 use super::entra::CertificateDoc;
 use super::journal::JournalDoc;
 use super::limits::LimitsDoc;
+use super::notify::NotifyDoc;
 use super::optouts::OptoutsDoc;
 use super::partner_center::PartnerCenterDoc;
 use super::reader::Reader;
@@ -67,6 +68,9 @@ pub(super) struct ProjectDoc {
     /// The pages and the API of `d365map serve`: where they are, and who may use them.
     #[serde(default)]
     serve: Option<ServeDoc>,
+    /// Of what people are notified while `run --watch` goes on, and how.
+    #[serde(default)]
+    notify: Option<Spanned<NotifyDoc>>,
     /// The severity of warnings by their codes. `d365map explain` lists the codes.
     #[serde(default)]
     lint: Option<yaml::Map<LintDoc>>,
@@ -223,8 +227,9 @@ impl Reader<'_> {
         let optouts = doc.opt_outs.as_ref().map(|o| self.optouts(o)).unwrap_or_default();
         let schedules = doc.schedules.as_ref().map(|s| self.schedules(s)).unwrap_or_default();
         let serve = doc.serve.as_ref().map(|s| self.serve(s)).unwrap_or_default();
+        let notify = doc.notify.as_ref().map(|n| self.notify(n));
         let lint = doc.lint.as_ref().map(|l| self.lint(l)).unwrap_or_default();
-        Project { mappings, schemas, state, connections, limits, optouts, schedules, serve, lint, root }
+        Project { file: defaults.file, mappings, schemas, state, connections, limits, optouts, schedules, serve, notify, lint, root }
     }
 
     /// The severities of codes. What is an error stays one: it cannot be run.

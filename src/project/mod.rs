@@ -6,12 +6,12 @@ mod file;
 mod journal;
 mod language;
 mod limits;
+mod notify;
 mod optouts;
 mod partner_center;
 mod reader;
 mod schedules;
 mod secret;
-#[cfg_attr(not(feature = "internals"), allow(dead_code, reason = "the command `serve` will read it"))]
 mod serve;
 mod sftp;
 pub mod template;
@@ -29,6 +29,7 @@ use crate::systems::dataverse::DataverseConfig;
 use crate::time::schedule::Schedule;
 
 pub use journal::JournalConnection;
+pub use notify::{Notify, NotifyCommand, NotifyEvent, NotifyWebhook};
 pub use optouts::OptoutReading;
 pub use partner_center::{PartnerCenterConnection, PartnerCenterCredential, RefreshTokenPlace};
 pub use secret::{SecretError, SecretRef};
@@ -41,6 +42,8 @@ pub const FILE_NAME: &str = "d365map.yaml";
 /// A project: the folder of its file, and what the file says. Paths are joined to the folder already.
 #[derive(Clone, Debug)]
 pub struct Project {
+    /// The project file, absolute; it need not exist.
+    pub file: PathBuf,
     /// The folder of the project file, absolute.
     pub root: PathBuf,
     /// The folder of the mapping files.
@@ -58,8 +61,9 @@ pub struct Project {
     /// When the rounds of `run --watch` begin, by workflow; the others have [`Limits::watch_interval`].
     pub schedules: BTreeMap<String, Schedule>,
     /// The pages and the API of `serve`.
-    #[cfg_attr(not(feature = "internals"), allow(dead_code, reason = "the command `serve` will read it"))]
     pub serve: ServeSettings,
+    /// Of what people are notified, and how; none if they are not.
+    pub notify: Option<Notify>,
     /// The severities that the project sets for itself.
     pub lint: Levels,
 }
@@ -268,12 +272,19 @@ impl Project {
             });
         }
         let text = crate::yaml::read(path).map_err(|problem| ProjectError::Invalid(vec![*problem]))?;
-        file::read(path, &text, root).map_err(ProjectError::Invalid)
+        let project = file::read(path, &text, root).map_err(ProjectError::Invalid)?;
+        Ok(Project { file: absolute, ..project })
+    }
+
+    /// The name of the project for people: that of its folder.
+    pub fn name(&self) -> String {
+        self.root.file_name().map_or_else(|| "d365map".to_owned(), |name| name.to_string_lossy().into_owned())
     }
 
     /// A project without a file: default folders and limits, no connections.
     pub fn defaults(root: &Path) -> Project {
         Project {
+            file: root.join(FILE_NAME),
             root: root.to_path_buf(),
             mappings: root.join("mappings"),
             schemas: root.join("schemas"),
@@ -283,6 +294,7 @@ impl Project {
             optouts: OptoutReading::default(),
             schedules: BTreeMap::new(),
             serve: ServeSettings::default(),
+            notify: None,
             lint: Levels::new(),
         }
     }

@@ -84,6 +84,15 @@ pub enum SecretError {
 }
 
 impl SecretRef {
+    /// Where the secret is kept, for people: `env:NAME`, `file:PATH`, or `command:PROGRAM` without the arguments, which can hold a secret.
+    pub fn origin(&self) -> String {
+        match self {
+            SecretRef::Env(name) => format!("env:{name}"),
+            SecretRef::File(path) => format!("file:{}", path.display()),
+            SecretRef::Command(command) => format!("command:{}", command.first().map(String::as_str).unwrap_or_default()),
+        }
+    }
+
     /// Fetches the secret. May run a program and wait for it, up to a minute.
     ///
     /// # Errors

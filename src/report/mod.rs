@@ -12,7 +12,7 @@ mod spreadsheet;
 mod tables;
 mod text;
 
-pub use collect::{Document, collect};
+pub use collect::{Document, Grid, Section, collect};
 pub use html::html;
 pub use markdown::markdown;
 pub use spreadsheet::{csv, xlsx};

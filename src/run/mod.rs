@@ -42,11 +42,12 @@ pub use ingress::{
 };
 pub use memory::Memories;
 pub use optout::{
-    AttributeReport, ChangedProfiles, OptoutSettings, Reconciliation, decide_reconciliation, dry_run as dry_run_of_optouts, reconcile,
+    AttributeReport, ChangedProfiles, OptoutSettings, Reconciliation, ReportLine, decide_reconciliation, dry_run as dry_run_of_optouts,
+    reconcile,
 };
 pub use summary::{FlowSummary, RejectionSummary, Summary};
 pub use two_way::{DryPairExample, DryPairs, DryTable};
-pub use watch::{PlanSource, PlanSourceError, Supervision, Upkeep, watch};
+pub use watch::{PlanSource, PlanSourceError, Settings, Supervision, Upkeep, watch};
 pub use workflow::{Kind, Workflow, workflows};
 
 use error::both;

@@ -16,6 +16,7 @@ mod entry;
 mod files;
 mod notes;
 mod pause;
+mod settings;
 mod supervision;
 mod upkeep;
 
@@ -28,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::entry::{Disk, Entry, Loaded, Moment, Phase, Report, look};
 use self::notes::Notebook;
+pub use self::settings::Settings;
 pub use self::supervision::{PlanSource, PlanSourceError, Supervision};
 pub use self::upkeep::Upkeep;
 use super::workflow::{self, Kind, Workflow, workflows};
@@ -151,6 +153,7 @@ impl Supervisor {
         let clock = self.options.clock.clone();
         let (mut next_look, mut next_files) = (clock.elapsed(), clock.elapsed());
         let news = self.supervision.news.clone().unwrap_or_default();
+        let mut new_settings = self.supervision.settings.take();
         let mut looking = false;
         while !self.stop.is_cancelled() {
             self.begin_rounds().await;
@@ -166,6 +169,7 @@ impl Supervisor {
                     Err(error) => return Err(RunError::Task(error.to_string())),
                 },
                 () = news.notified() => self.take_news(),
+                new = settings::changed(&mut new_settings) => self.take_settings(new).await,
                 () = clock.sleep(next_look.saturating_sub(now)) => {
                     next_look = clock.elapsed() + LOOK;
                     self.notes.catch_up().await;

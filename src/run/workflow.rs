@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use tracing::field::Empty;
+use tracing::{Instrument, trace_span};
+
 use super::{Context, RunError, binding, events, ingress, optout, two_way};
 use crate::plan::{self, ExecutionPlan};
 
@@ -33,6 +36,16 @@ pub struct Workflow {
 impl Workflow {
     /// Reads all that there is and writes it; ends early where the context's `stop` is cancelled.
     pub(super) async fn round(&self, context: Context) -> Result<(), RunError> {
+        let span = trace_span!(target: "d365map::span", "round", workflow = self.name, outcome = Empty, otel.status_code = Empty);
+        let result = self.go(context).instrument(span.clone()).await;
+        span.record("outcome", if result.is_ok() { "ok" } else { "failed" });
+        if result.is_err() {
+            span.record("otel.status_code", "ERROR");
+        }
+        result
+    }
+
+    async fn go(&self, context: Context) -> Result<(), RunError> {
         binding::bind(&context.services, &context.stores).await?;
         let freed = context.stores.runs.free_flow(&self.name).await?;
         if freed > 0 {

@@ -12,7 +12,7 @@ use super::pages;
 use super::site::{Served, Site};
 use crate::app::{AppError, CommandError, ErrorKind};
 use crate::run::RunError;
-use crate::store::StoreError;
+use crate::store::{AuditResult, StoreError};
 
 /// A project and who asks about it.
 #[derive(Clone)]
@@ -38,8 +38,8 @@ impl At {
 
     /// Notes what the caller did, and whether it was done.
     pub async fn audit<T>(&self, action: &str, object: &str, result: &Result<T, Failure>) {
-        let failed = result.as_ref().err().map(|failure| failure.message.as_str());
-        tracing::info!(target: super::access::AUDIT, who = self.caller.name, project = self.served.name, action, object, failed);
+        let ended = if result.is_ok() { AuditResult::Done } else { AuditResult::Failed };
+        self.site.access.auditor().note(&self.caller, Some(&self.served.name), action, object, ended).await;
     }
 
     /// Whether the caller may do this here.

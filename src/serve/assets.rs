@@ -1,4 +1,4 @@
-//! The files of pages: one style sheet and one script, both ours and part of the program.
+//! The files of pages: a style sheet and two scripts, all of them ours and part of the program.
 
 use axum::extract::Path;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -15,6 +15,7 @@ struct Asset {
 const ASSETS: &[Asset] = &[
     Asset { name: "style.css", media_type: "text/css; charset=utf-8", text: include_str!("assets/style.css") },
     Asset { name: "live.js", media_type: "text/javascript; charset=utf-8", text: include_str!("assets/live.js") },
+    Asset { name: "editor.js", media_type: "text/javascript; charset=utf-8", text: include_str!("assets/editor.js") },
     Asset { name: "icon.svg", media_type: "image/svg+xml", text: include_str!("assets/icon.svg") },
 ];
 

@@ -43,18 +43,29 @@ struct Inner {
 pub enum Part {
     /// The workflows of the overview.
     Workflows,
+    /// The opt-outs.
+    Optouts,
+    /// The checks of `doctor`.
+    Checks,
+    /// The changes of the services' schemas.
+    Drift,
 }
 
 impl Part {
+    const ALL: [Part; 4] = [Part::Workflows, Part::Optouts, Part::Checks, Part::Drift];
+
     /// Its name in addresses.
     pub fn name(self) -> &'static str {
         match self {
             Part::Workflows => "workflows",
+            Part::Optouts => "opt-outs",
+            Part::Checks => "checks",
+            Part::Drift => "drift",
         }
     }
 
     fn of(name: &str) -> Option<Part> {
-        (name == Part::Workflows.name()).then_some(Part::Workflows)
+        Part::ALL.into_iter().find(|part| part.name() == name)
     }
 }
 
@@ -116,9 +127,13 @@ impl Live {
         if let Some(found) = rendered.get(&key).filter(|found| found.at.elapsed() < LOOK) {
             return Ok(found.html.clone());
         }
-        let html: Arc<str> = match part {
-            Part::Workflows => pages::overview::workflows(at).await?.into_string().into(),
+        let html = match part {
+            Part::Workflows => pages::overview::workflows(at).await?,
+            Part::Optouts => pages::optouts::part(at).await?,
+            Part::Checks => pages::doctor::part(at),
+            Part::Drift => pages::drift::part(at),
         };
+        let html: Arc<str> = html.into_string().into();
         rendered.insert(key, Rendered { at: Instant::now(), html: html.clone() });
         Ok(html)
     }

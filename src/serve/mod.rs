@@ -10,7 +10,10 @@ pub mod access;
 mod answer;
 mod api;
 mod assets;
+mod files;
+mod jobs;
 mod live;
+pub mod metrics;
 mod pages;
 mod routes;
 mod runner;
@@ -24,6 +27,12 @@ use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "internals")]
+pub use api::openapi;
+pub use api::{
+    CountDocument, DeadLetterChoice, DeadLetterDocument, DeadLettersDocument, ProblemDocument, ProjectsDocument, ReplayChoice,
+    WishDocument, WorkflowsDocument,
+};
 pub use routes::{Route, table};
 pub use runner::{RunnerOptions, Runners};
 pub use site::{Served, ServedError, Site};
@@ -42,13 +51,14 @@ where
     L::Addr: std::fmt::Debug,
     access::Peer: for<'a> Connected<IncomingStream<'a, L>>,
 {
+    let projects: Vec<_> = site.projects.values().cloned().collect();
     let app = routes::router(site).into_make_service_with_connect_info::<access::Peer>();
     let server = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
     let task = tokio::spawn(async move { server.await });
     let mut task = tokio_util::task::AbortOnDropHandle::new(task);
     tokio::select! {
         ended = &mut task => return ended.unwrap_or_else(|error| Err(std::io::Error::other(error))),
-        () = stop.cancelled() => {}
+        () = stop.cancelled() => projects.iter().for_each(|served| served.jobs.stop()),
     }
     match tokio::time::timeout(LAST_ANSWERS, &mut task).await {
         Ok(ended) => ended.unwrap_or_else(|error| Err(std::io::Error::other(error))),

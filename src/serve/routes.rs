@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::Method;
+use axum::http::{Method, Uri};
+use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, get, post};
 
 use super::access::{Door, Right};
 use super::answer::Failure;
-use super::pages::{dead_letters, home, overview};
+use super::pages::{dead_letters, doctor, drift, editor, explain, home, mappings, optouts, overview, privacy, runs, settings};
 use super::site::Site;
 use super::{api, assets, live};
 
@@ -54,7 +55,7 @@ impl Route {
 
 /// All routes.
 pub fn table() -> Vec<Route> {
-    vec![
+    let mut table = vec![
         Route::page("/", Right::View, || get(home::page)),
         Route::page("/p/{project}", Right::View, || get(overview::page)),
         Route::action("/p/{project}/workflows/{name}/start", Right::Operate, || post(overview::start)),
@@ -68,11 +69,38 @@ pub fn table() -> Vec<Route> {
         Route::page("/p/{project}/dead-letters/{id}", Right::View, || get(dead_letters::show)),
         Route::action("/p/{project}/dead-letters/retry", Right::Operate, || post(dead_letters::retry)),
         Route::action("/p/{project}/dead-letters/drop", Right::Operate, || post(dead_letters::drop)),
+        Route::page("/p/{project}/mappings", Right::View, || get(mappings::list)),
+        Route::page("/p/{project}/mappings/{name}", Right::View, || get(mappings::show)),
+        Route::action("/p/{project}/test-mappings", Right::View, || post(mappings::run_tests)),
+        Route::page("/p/{project}/edit", Right::View, || get(editor::list)),
+        Route::page("/p/{project}/edit/{*file}", Right::View, || get(editor::show)),
+        Route::action("/p/{project}/edit/{*file}", Right::Edit, || post(editor::act)),
+        Route::action("/p/{project}/assist/{what}/{*file}", Right::Edit, || post(editor::assist)),
+        Route::page("/p/{project}/runs", Right::View, || get(runs::show)),
+        Route::page("/p/{project}/settings", Right::View, || get(settings::show)),
+        Route::page("/explain", Right::View, || get(explain::list)),
+        Route::page("/explain/{code}", Right::View, || get(explain::page)),
+        Route::page("/p/{project}/opt-outs", Right::View, || get(optouts::page)),
+        Route::action("/p/{project}/opt-outs/compare", Right::Operate, || post(optouts::compare)),
+        Route::page("/p/{project}/opt-outs/{mapping}/decide", Right::Operate, || get(optouts::decide_page)),
+        Route::action("/p/{project}/opt-outs/{mapping}/decide", Right::Operate, || post(optouts::decide)),
+        Route::page("/p/{project}/doctor", Right::View, || get(doctor::page)),
+        Route::page("/p/{project}/doctor/report.json", Right::View, || get(doctor::report)),
+        Route::action("/p/{project}/doctor/run", Right::Operate, || post(doctor::run)),
+        Route::page("/p/{project}/drift", Right::View, || get(drift::page)),
+        Route::action("/p/{project}/drift/compare", Right::Operate, || post(drift::compare)),
+        Route::page("/p/{project}/privacy", Right::Administer, || get(privacy::page)),
+        Route::action("/p/{project}/privacy/report", Right::Administer, || post(privacy::report)),
+        Route::action("/p/{project}/privacy/forget", Right::Administer, || post(privacy::forget)),
+        Route::action("/p/{project}/privacy/lift", Right::Administer, || post(privacy::lift)),
         Route::live("/live/{project}/{part}", Right::View, || get(live::stream)),
+        Route::api(Method::GET, "/metrics", Right::View, || get(api::metrics)),
         Route::open(Method::GET, "/assets/{name}", || get(assets::file)),
         Route::open(Method::GET, "/healthz", || get(api::health)),
         Route::open(Method::GET, "/readyz", || get(api::ready)),
-    ]
+    ];
+    table.extend(api::routes());
+    table
 }
 
 /// The routes with what is around all of them.
@@ -83,6 +111,12 @@ pub fn router(site: Arc<Site>) -> Router {
         router = router.route(route.path, guarded);
     }
     let router = router.merge(site.access.routes());
-    let unknown = async || Failure::not_found("there is no such page");
+    let unknown = async |uri: Uri| {
+        if uri.path().starts_with("/api/") {
+            return api::Problem::from(Failure::not_found(format!("there is no such path; `{}/openapi.json` has all", api::BASE)))
+                .into_response();
+        }
+        Failure::not_found("there is no such page").into_response()
+    };
     site.access.clone().around(router.fallback(unknown).with_state(site))
 }

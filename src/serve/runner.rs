@@ -10,16 +10,19 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
+use super::metrics::Metrics;
+use super::metrics::history::History;
 use super::site::Served;
 use crate::app::limits::{self, FirstLoad};
+use crate::app::notify::Channels;
 use crate::app::plan::leave_out_two_way;
-use crate::app::source::FilesOnDisk;
+use crate::app::source::{FilesOnDisk, Started};
 use crate::app::watching::Watching;
 use crate::app::{AppError, CommandError, drift, files, metadata, options, plan, runtime, services, sign_in, state, webhook};
 use crate::diagnostics::render::Style;
 use crate::plan::ExecutionPlan;
 use crate::project::Project;
-use crate::run::{Counters, Pace, Publisher, Subscriber, workflows};
+use crate::run::{Counters, Pace, Publisher, workflows};
 use crate::store::Access;
 
 /// How often the files of a project that could not start are looked at.
@@ -43,20 +46,20 @@ pub struct Runners {
 }
 
 impl Runners {
-    /// Begins to watch projects. `subscribers` are those of each project's events.
+    /// Begins to watch projects, and to measure what they do.
     ///
     /// # Errors
     /// The system gives no thread or runtime.
     pub fn start(
         projects: impl IntoIterator<Item = Arc<Served>>,
         options: &RunnerOptions,
-        subscribers: impl Fn(&Served) -> Vec<Arc<dyn Subscriber>>,
+        metrics: &Arc<Metrics>,
     ) -> Result<Runners, CommandError> {
         let stop = CancellationToken::new();
         let mut threads = Vec::new();
         for served in projects {
             let runtime = runtime()?;
-            let runner = Runner { subscribers: subscribers(&served), options: options.clone(), stop: stop.clone(), served };
+            let runner = Runner { metrics: metrics.clone(), options: options.clone(), stop: stop.clone(), served };
             let thread = std::thread::Builder::new().name(format!("watch {}", runner.served.name));
             threads.push(thread.spawn(move || runner.go(&runtime)).map_err(AppError::Runtime)?);
         }
@@ -77,7 +80,7 @@ impl Runners {
 struct Runner {
     served: Arc<Served>,
     options: RunnerOptions,
-    subscribers: Vec<Arc<dyn Subscriber>>,
+    metrics: Arc<Metrics>,
     stop: CancellationToken,
 }
 
@@ -123,8 +126,13 @@ impl Runner {
             tracing::warn!(project = self.served.name, %error, "the sign-in to Partner Center is not kept alive");
             Vec::new()
         });
+        let channels = Channels::of(&project).map_err(CommandError::usage)?;
+        let settings = self.served.begin_reloads(&project);
         Ok(Watching {
             project,
+            name: self.served.name.clone(),
+            channels,
+            settings: Some(settings),
             plan_file: None,
             ignore_drift: self.options.ignore_drift,
             plan: Arc::new(plan),
@@ -133,18 +141,37 @@ impl Runner {
             stores,
             webhook,
             upkeep,
+            started: Some(self.started()),
+        })
+    }
+
+    /// Notes by which plan a workflow runs that was started again.
+    fn started(&self) -> Started {
+        let served = self.served.clone();
+        Arc::new(move |workflow, plan| {
+            let plan = Arc::new(plan.clone());
+            served.note(|now| drop(now.started.insert(workflow.name.clone(), plan)));
         })
     }
 
     fn watch(&self, runtime: &Runtime, watching: Watching) -> Result<(), CommandError> {
         let (plan, http) = (watching.plan.clone(), watching.http.clone());
-        self.served.note(|now| (now.plan, now.http, now.problem) = (Some(plan), Some(http), None));
+        self.served.note(|now| {
+            (now.plan, now.http, now.problem) = (Some(plan), Some(http), None);
+            now.started.clear();
+        });
         let options = options::of_project(&watching.project, Pace::Watch { interval: watching.project.limits.watch_interval }, Vec::new());
-        let mut events = Publisher::to(Arc::new(Counters::default())).and(Arc::new(self.served.live.clone()));
-        for subscriber in &self.subscribers {
-            events = events.and(subscriber.clone());
-        }
-        let result = runtime.block_on(watching.go(options, events, self.stop.child_token()));
+        let (stores, http) = (watching.stores.clone(), watching.http.clone());
+        let metrics = self.metrics.add(&self.served.name, stores, http, options.clock.clone());
+        let events = Publisher::to(Arc::new(Counters::default())).and(Arc::new(self.served.live.clone())).and(metrics.clone());
+        let result = runtime.block_on(async {
+            let history = History::start(metrics);
+            let result = watching.go(options, events, self.stop.child_token()).await;
+            history.end().await;
+            result
+        });
+        self.metrics.remove(&self.served.name);
+        self.served.end_reloads();
         result.map_err(CommandError::usage)??;
         Ok(())
     }

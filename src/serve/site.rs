@@ -4,15 +4,21 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tokio::sync::{Mutex, Notify};
+use async_trait::async_trait;
+use tokio::sync::{Mutex, Notify, watch};
 
 use super::access::Access;
+use super::files::Files;
+use super::jobs::Jobs;
 use super::live::Live;
+use super::metrics::Metrics;
+use crate::app::reload::{Fixed, Reloader};
 use crate::app::state;
 use crate::connect::{CallStats, Http};
 use crate::plan::ExecutionPlan;
 use crate::project::{Project, ProjectError};
-use crate::store::{self, StoreError, Stores};
+use crate::run::Settings;
+use crate::store::{self, Audit, AuditEntry, AuditRecord, StoreError, Stores};
 
 /// What all requests share.
 pub struct Site {
@@ -20,6 +26,8 @@ pub struct Site {
     pub projects: BTreeMap<String, Arc<Served>>,
     /// Who may do what.
     pub access: Access,
+    /// What monitoring sees.
+    pub metrics: Arc<Metrics>,
 }
 
 /// A project that is served.
@@ -30,11 +38,17 @@ pub struct Served {
     pub file: PathBuf,
     /// Tells pages that something may have changed.
     pub live: Live,
+    /// What takes longer than a request.
+    pub(super) jobs: Jobs,
     /// Wakes a runner that waits because the project could not start.
     pub(super) retry: Notify,
     situation: RwLock<Situation>,
     /// The state, opened at the first use and kept open.
     stores: Mutex<Option<Stores>>,
+    /// Reads the project file again while the project is watched.
+    reloader: std::sync::Mutex<Option<Reloader>>,
+    /// The mapping files as they were when they were last looked at.
+    pub(super) files: Mutex<Option<Arc<Files>>>,
 }
 
 /// How a project is at the moment.
@@ -44,6 +58,8 @@ pub struct Situation {
     pub project: Arc<Project>,
     /// The plan that the watch began with; none before it began.
     pub plan: Option<Arc<ExecutionPlan>>,
+    /// The plans of workflows that were started again since then, by name.
+    pub started: BTreeMap<String, Arc<ExecutionPlan>>,
     /// The HTTP layer of the watch, for its counts of calls.
     pub http: Option<Http>,
     /// Why the project is not watched, if it is not.
@@ -88,8 +104,18 @@ impl Served {
     }
 
     fn new(name: String, file: PathBuf, project: Project) -> Served {
-        let situation = Situation { project: Arc::new(project), plan: None, http: None, problem: None };
-        Served { name, file, live: Live::default(), retry: Notify::new(), situation: RwLock::new(situation), stores: Mutex::new(None) }
+        let situation = Situation { project: Arc::new(project), plan: None, started: BTreeMap::new(), http: None, problem: None };
+        Served {
+            name,
+            file,
+            live: Live::default(),
+            jobs: Jobs::default(),
+            retry: Notify::new(),
+            situation: RwLock::new(situation),
+            stores: Mutex::new(None),
+            reloader: std::sync::Mutex::default(),
+            files: Mutex::new(None),
+        }
     }
 
     /// How the project is now.
@@ -127,9 +153,40 @@ impl Served {
         Ok(stores)
     }
 
+    /// The watch that begins takes up what [`Served::reload`] finds.
+    pub(super) fn begin_reloads(&self, project: &Project) -> watch::Receiver<Settings> {
+        let (reloader, settings) = Reloader::new(project, Fixed::default());
+        *self.reloader.lock().unwrap_or_else(PoisonError::into_inner) = Some(reloader);
+        settings
+    }
+
+    /// The watch has ended.
+    pub(super) fn end_reloads(&self) {
+        *self.reloader.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Reads the project file again: what can change takes effect, and a project that could not start tries again. Blocks.
+    pub fn reload(&self) {
+        match &mut *self.reloader.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(reloader) => reloader.reload_and_log(),
+            None => self.try_again(),
+        }
+    }
+
     /// Has a project that could not start try again at once.
     pub fn try_again(&self) {
         self.retry.notify_one();
+    }
+}
+
+#[async_trait]
+impl Audit for Served {
+    async fn note_audit(&self, entry: AuditEntry) -> Result<(), StoreError> {
+        self.stores().await?.audit.note_audit(entry).await
+    }
+
+    async fn audit(&self, before: Option<i64>, limit: usize) -> Result<Vec<AuditRecord>, StoreError> {
+        self.stores().await?.audit.audit(before, limit).await
     }
 }
 
@@ -167,7 +224,7 @@ mod tests {
         let paths: Vec<PathBuf> = ["a/sync", "b/sync"].iter().map(|name| folder.path().join(name)).collect();
         for path in &paths {
             std::fs::create_dir_all(path).unwrap();
-            std::fs::write(path.join("d365map.yaml"), "mappings: mappings\n").unwrap();
+            std::fs::write(path.join("d365map.yaml"), "version: 1\n").unwrap();
         }
         let served = Served::load(&paths).unwrap();
         assert_eq!(served.keys().collect::<Vec<_>>(), ["sync", "sync-2"]);

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::types::words;
 use super::{Backlog, Cursor, DueStatus, Environment, EventsStatus, FollowedTable, Holder, PairsStatus, RunRecord, Side, StoreError};
@@ -115,7 +116,7 @@ pub trait Control: Send + Sync {
 }
 
 /// What has gone through the outbox of a flow since the store was made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Totals {
     /// Operations queued, with those that coalesced.
     pub queued: u64,
@@ -126,7 +127,7 @@ pub struct Totals {
 }
 
 /// A flow.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MappingStatus {
     /// Its name.
     pub mapping: String,
@@ -149,16 +150,19 @@ pub struct MappingStatus {
     /// Its position in its sources, if it is a flow of events.
     pub events: Option<EventsStatus>,
     /// The tables that it follows for values through lookups, by name.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub followed: Vec<FollowedTable>,
     /// Its pairs, if it is a two-way mapping.
     pub pairs: Option<PairsStatus>,
+    /// What is wrong with the exports that it reads. It is among the notes, too.
+    #[serde(skip)]
+    pub exports: Option<String>,
     /// What somebody has to know or to do.
     pub notes: Vec<String>,
 }
 
 /// The state at one moment.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// All flows that were ever run on this store, by name.
     pub mappings: Vec<MappingStatus>,
@@ -301,7 +305,7 @@ words! {
 }
 
 /// A workflow as the store has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkflowRecord {
     /// Its name.
     pub name: String,

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::types::words;
 use super::{Failure, MassChange, MassLimits, Payload, Phase, RelatedUses, RunId, StoreError};
@@ -91,7 +92,7 @@ words! {
 }
 
 /// The position of a flow. A page is read with a cursor and committed from it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cursor {
     /// Full load or changes.
     pub phase: Phase,
@@ -379,7 +380,7 @@ pub struct DueCommit {
 }
 
 /// The records of a flow that are to be evaluated again.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DueStatus {
     /// How many.
     pub records: u64,

@@ -1,7 +1,8 @@
 //! What could not be written.
 
 use async_trait::async_trait;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{Op, RunId, StoreError};
 use crate::time::Instant;
@@ -28,7 +29,7 @@ pub trait DeadLetters: Send + Sync {
 }
 
 /// A place in a mapping file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Place {
     /// The file, as the plan names it.
     pub file: String,
@@ -39,7 +40,7 @@ pub struct Place {
 }
 
 /// Why a record was not written.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
     /// A stable word or the service's own code, to filter by.
     pub code: String,
@@ -58,7 +59,7 @@ pub struct Failure {
 }
 
 /// A failed record: at most one per mapping and source record, the newest failure.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeadLetter {
     /// Its number; a newer failure of the same record keeps it.
     pub id: i64,

@@ -1,7 +1,8 @@
 //! Events of marketing that become activities, each of them once.
 
 use async_trait::async_trait;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{ExportMark, Failure, RunId, StoreError};
 use crate::time::Instant;
@@ -164,7 +165,7 @@ pub struct JournalCursor {
 }
 
 /// The status of a flow of events.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EventsStatus {
     /// The latest time of an event of the journal that was read.
     pub read_up_to: Option<Instant>,
@@ -175,7 +176,7 @@ pub struct EventsStatus {
 }
 
 /// What the journal did not keep long enough.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EventGap {
     /// When it was noticed.
     pub noticed_at: Instant,

@@ -1,6 +1,7 @@
 //! Mass changes: from how many changes on they need approval, and what is held.
 
 use chrono::TimeDelta;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::types::words;
@@ -68,7 +69,7 @@ words! {
 }
 
 /// A field that would become empty, or whose value would no longer come from a source column that has become empty.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EmptiedField {
     /// The target path.
     pub path: String,
@@ -85,7 +86,7 @@ pub struct EmptiedField {
 }
 
 /// Changes that need approval.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MassChange {
     /// Deletions that the source reported.
     pub deleted: u64,

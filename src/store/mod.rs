@@ -15,6 +15,8 @@
 //! * **Time.** What is compared with an instant of the caller is never compared with the store's own clock.
 //! * **Call a method once for a page or a batch**, not once for a record.
 
+mod alerts;
+mod audit;
 mod control;
 mod cursors;
 mod dead_letters;
@@ -37,6 +39,7 @@ mod privacy;
 mod process;
 mod related;
 mod runs;
+mod samples;
 #[cfg(feature = "internals")]
 pub mod sqlite;
 #[cfg(not(feature = "internals"))]
@@ -46,6 +49,8 @@ mod usage;
 
 use std::sync::Arc;
 
+pub use alerts::Alerts;
+pub use audit::{AUDIT_RETENTION, Audit, AuditEntry, AuditRecord, AuditResult};
 pub use control::{
     Control, FINISHED, KnownWorkflow, MappingStatus, PlannedWorkflow, Recognition, RenamedWorkflow, Status, Totals, Wish, WorkflowIdentity,
     WorkflowNote, WorkflowRecord, WorkflowState,
@@ -80,6 +85,7 @@ pub use privacy::{Forgotten, Privacy, Trace, Traces};
 pub use process::{Holder, Trouble};
 pub use related::{FollowedTable, Related, RelatedMove, RelatedOutcome, RelatedPage, RelatedPlace, RelatedRows, RelatedUses};
 pub use runs::{Recovery, RunKind, RunOutcome, RunRecord, Runs};
+pub use samples::{CallCounts, RecordCounts, Sample, SampleRows, Samples};
 pub use sqlite::{open, run_in_progress};
 pub use types::{LONGEST_POSTPONEMENT, Op, Phase, RunId};
 pub use usage::Usage;
@@ -130,10 +136,16 @@ pub struct Stores {
     pub related: Arc<dyn Related>,
     /// The runs of this store.
     pub runs: Arc<dyn Runs>,
+    /// What was done in each minute.
+    pub samples: Arc<dyn Samples>,
+    /// Of which causes people were notified.
+    pub alerts: Arc<dyn Alerts>,
     /// Copies for dry runs.
     pub previews: Arc<dyn Previews>,
     /// What each API was sent on a day.
     pub usage: Arc<dyn Usage>,
+    /// Who did what through the pages and the API.
+    pub audit: Arc<dyn Audit>,
 }
 
 impl Stores {
@@ -152,8 +164,11 @@ impl Stores {
             + Privacy
             + Related
             + Runs
+            + Samples
+            + Alerts
             + Previews
             + Usage
+            + Audit
             + 'static,
     {
         let store = Arc::new(store);
@@ -170,8 +185,11 @@ impl Stores {
             privacy: store.clone(),
             related: store.clone(),
             runs: store.clone(),
+            samples: store.clone(),
+            alerts: store.clone(),
             previews: store.clone(),
-            usage: store,
+            usage: store.clone(),
+            audit: store,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The opt-outs of both sides.
 
 use async_trait::async_trait;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::types::words;
 use super::{Cursor, CursorMove, ExportMark, Failure, Flags, Person, RunId, StoreError};
@@ -163,7 +164,7 @@ words! {
 }
 
 /// The phase of a flow of opt-outs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OptoutState {
     /// How far it has come.
     pub stage: OptoutStage,

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{Change, Failure, Flags, JsonText, Judged, MassChange, MassLimits, PageOutcome, PageTimes, RunId, StoreError};
 use crate::time::Instant;
@@ -372,7 +373,7 @@ pub struct SettleOutcome {
 }
 
 /// Records that wait for records of another or the same mapping.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Waiting {
     /// The mapping whose records they wait for.
     #[serde(rename = "for")]
@@ -396,7 +397,7 @@ pub struct WrittenLink {
 }
 
 /// What waits in the outbox for a flow.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Backlog {
     /// Operations that wait for a worker, including postponed ones.
     pub ready: u64,

@@ -1,7 +1,8 @@
 //! Pairs of records that are kept in step both ways.
 
 use async_trait::async_trait;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::fingerprint::HashKey;
 use super::types::words;
@@ -92,7 +93,7 @@ words! {
 }
 
 /// How many pairs a two-way mapping has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PairsStatus {
     /// Records of both sides that belong together.
     pub linked: u64,

@@ -1,11 +1,12 @@
 //! The process that runs on a store.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::time::{Instant, format_instant};
 
 /// The process that holds the run lock, as far as it is known.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Holder {
     /// The process number; none if it is not known.
     pub pid: Option<u32>,
@@ -19,7 +20,7 @@ pub struct Holder {
 }
 
 /// What keeps a process from writing its store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Trouble {
     /// Since when.
     pub since: Instant,

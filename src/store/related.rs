@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{Phase, StoreError};
 use crate::time::Instant;
@@ -38,7 +39,7 @@ pub trait Related: Send + Sync {
 }
 
 /// A table that a mapping follows, as `status` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FollowedTable {
     /// The table.
     pub table: String,

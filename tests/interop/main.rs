@@ -1,6 +1,7 @@
 //! Our connectors against servers that are not ours. `tests/interop/run.sh` starts them and says where they are; `cargo test` leaves this out.
 
 mod odata;
+mod sign_in;
 mod tokens;
 
 use secrecy::SecretString;

@@ -72,11 +72,12 @@ address() {
 }
 
 start odata node odata/server.js "$work/odata"
-start oauth node oauth/server.mjs "$work/mock" "$work/oidc"
+start oauth node oauth/server.mjs "$work/mock" "$work/oidc" "$work/people"
 D365MAP_INTEROP_ODATA=$(address "$work/odata")
 D365MAP_INTEROP_OAUTH=$(address "$work/mock")
 D365MAP_INTEROP_OIDC=$(address "$work/oidc")
-export D365MAP_INTEROP_ODATA D365MAP_INTEROP_OAUTH D365MAP_INTEROP_OIDC
+D365MAP_INTEROP_PEOPLE=$(address "$work/people")
+export D365MAP_INTEROP_ODATA D365MAP_INTEROP_OAUTH D365MAP_INTEROP_OIDC D365MAP_INTEROP_PEOPLE
 (cd "$root" && cargo test --quiet --test interop)
 # What that has built; `cargo build` would build it once more, without the features that only tests use.
 export D365MAP="${CARGO_TARGET_DIR:-$root/target}/debug/d365map"

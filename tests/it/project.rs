@@ -403,7 +403,7 @@ pub fn uncommented(just: Option<usize>) -> (String, usize) {
 #[test]
 fn every_key_that_is_commented_out_in_the_template_is_valid() {
     let (text, count) = uncommented(None);
-    assert_eq!(count, 45);
+    assert_eq!(count, 49);
     let project = load(&text).unwrap_or_else(|problems| panic!("{problems:?}\n{text}"));
     assert!(project.connections.dynamics.is_some() && project.connections.campaign.is_some_and(|c| c.sftp.is_some()));
     assert_eq!(project.limits, Limits::default(), "the template shows the defaults");

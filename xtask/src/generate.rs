@@ -19,6 +19,7 @@ pub const FILES: &[Generated] = &[
     Generated { path: "editors/vscode/syntaxes/d365map.tmLanguage.json", write: text_mate },
     Generated { path: "editors/neovim/syntax/d365map.vim", write: vim },
     Generated { path: "fuzz/d365map.dict", write: dictionary },
+    Generated { path: "docs/openapi.json", write: description },
 ];
 
 const BEGIN: &str = "<!-- steps: written by `cargo xtask generate` from src/steps -->\n";
@@ -81,6 +82,11 @@ fn vim(file: &str) -> Result<String, String> {
     let mut names: Vec<&str> = FUNCTIONS.iter().map(|function| function.name).collect();
     names.extend(FORMULA_FUNCTIONS.iter().map(|function| function.name).filter(|name| FUNCTIONS.iter().all(|f| f.name != *name)));
     between(file, r"syntax match d365mapStep /\<\%(", r"\)\ze\s*(/", &names.join(r"\|"))
+}
+
+/// The description of the API, with its members in order.
+fn description(_: &str) -> Result<String, String> {
+    serde_json::to_string_pretty(&d365map::serve::openapi()).map(|text| text + "\n").map_err(|error| error.to_string())
 }
 
 /// The samples of the steps, and the functions of formulas, as words of libFuzzer's dictionary, at its end.

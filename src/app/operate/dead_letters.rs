@@ -1,7 +1,7 @@
 //! What to do with records that were not written.
 
 use crate::app::CommandError;
-use crate::store::{DeadLetterFilter, DeadLetters};
+use crate::store::{DeadLetter, DeadLetterFilter, DeadLetters};
 
 /// Queues a new attempt for each of the dead letters that are meant. Returns their number.
 ///
@@ -29,4 +29,20 @@ async fn all_known(letters: &dyn DeadLetters, filter: &DeadLetterFilter) -> Resu
         }
     }
     Ok(())
+}
+
+/// Whether a code is one of d365map's own, whose messages have no values of records.
+pub fn is_own(code: &str) -> bool {
+    code.strip_prefix('D').is_some_and(|digits| digits.len() == 3 && digits.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// A dead letter without what can be personal data: the key, what was sent and answered, and the message of a service.
+pub fn without_values(mut letter: DeadLetter) -> DeadLetter {
+    letter.key = None;
+    letter.failure.request = None;
+    letter.failure.response = None;
+    if !is_own(&letter.failure.code) {
+        letter.failure.message = String::new();
+    }
+    letter
 }

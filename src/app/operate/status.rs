@@ -1,5 +1,9 @@
 //! The state of all workflows, as it is to be shown beside the process that runs them.
 
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::app::{sign_in, state};
@@ -14,6 +18,32 @@ pub struct ProjectStatus {
     pub process: Option<Holder>,
     /// The state of its workflows; empty if nothing has run yet.
     pub status: Status,
+}
+
+/// The state of a project for programs: what `status --format json` prints, and the API returns.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct StatusDocument {
+    /// The version of the document.
+    pub version: u32,
+    /// The process that runs the project now.
+    pub process: Option<Holder>,
+    /// The state of its workflows.
+    pub status: Status,
+    /// Who is signed in to the connections that accept calls only in the name of a person, by the connection's name; null if no account
+    /// is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sign_ins: Option<BTreeMap<String, Value>>,
+}
+
+impl StatusDocument {
+    /// Leaves out the names of accounts.
+    pub fn hide_accounts(&mut self) {
+        for shown in self.sign_ins.iter_mut().flat_map(BTreeMap::values_mut) {
+            if let Some(account) = shown.get_mut("account") {
+                *account = Value::Null;
+            }
+        }
+    }
 }
 
 /// Returns the state of a project.
@@ -33,13 +63,12 @@ pub async fn status(project: &Project) -> Result<ProjectStatus, StoreError> {
 }
 
 impl ProjectStatus {
-    /// The state for programs: what `status --format json` prints, and the API returns.
-    pub fn document(&self, project: &Project) -> Value {
-        let mut document = json!({"version": 1, "process": self.process, "status": self.status});
-        if let Some(signed_in) = sign_in::signed_in(project) {
+    /// The state for programs.
+    pub fn document(self, project: &Project) -> StatusDocument {
+        let sign_ins = sign_in::signed_in(project).map(|signed_in| {
             let shown = signed_in.map_or_else(|error| json!({ "error": error.to_string() }), |kept| json!(kept));
-            document["sign_ins"] = json!({ SystemId::Partner.key(): shown });
-        }
-        document
+            BTreeMap::from([(SystemId::Partner.key().to_owned(), shown)])
+        });
+        StatusDocument { version: 1, process: self.process, status: self.status, sign_ins }
     }
 }

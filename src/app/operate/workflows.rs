@@ -25,10 +25,18 @@ pub fn meant(names: &[String], all: bool, project: &Project, mut known: BTreeSet
     if all {
         return if planned.is_empty() { Ok(known.into_iter().collect()) } else { Ok(planned) };
     }
+    known.extend(planned);
+    chosen(names, &known)
+}
+
+/// The workflows that are meant among those that are known.
+///
+/// # Errors
+/// None is named, or one that is not known.
+pub fn chosen(names: &[String], known: &BTreeSet<String>) -> Result<Vec<String>, CommandError> {
     if names.is_empty() {
         return Err(CommandError::usage("say which ones: workflows, or --all"));
     }
-    known.extend(planned);
     if let Some(name) = names.iter().find(|n| !known.contains(*n)) {
         let help = match nearest(name, known.iter().map(String::as_str)) {
             Some(near) => format!("did you mean `{near}`?"),

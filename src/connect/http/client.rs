@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,8 @@ use bytes::Bytes;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response};
+use tracing::field::Empty;
+use tracing::{Instrument, trace_span};
 use url::Url;
 
 use super::address::{is_loopback, origin, shown_path};
@@ -114,6 +117,8 @@ struct Inner {
     budgets: Budgets,
     counters: Counters,
     redactor: Redactor,
+    /// The number of the last call: all its attempts have it in the log.
+    calls: AtomicU64,
 }
 
 /// The clients, each with its connections.
@@ -209,6 +214,7 @@ impl Http {
             budgets,
             counters: Counters::default(),
             redactor: Redactor::default(),
+            calls: AtomicU64::new(0),
         })))
     }
 
@@ -238,6 +244,7 @@ impl Http {
         let config = &self.0.config;
         let backoff = Backoff { min: config.backoff_min, max: config.backoff_max };
         let host = self.0.hosts.of(&request.url);
+        let call = self.0.calls.fetch_add(1, Ordering::Relaxed) + 1;
         let mut refreshed = false;
         // Attempts count against the limit; a request that merely found its token refused does not.
         let mut number = 0_u32;
@@ -261,7 +268,7 @@ impl Http {
             let attempt = match pass {
                 Ok(pass) => {
                     sent += 1;
-                    let (attempt, took) = self.attempt(request, token.as_ref(), sent).await;
+                    let (attempt, took) = self.attempt(request, token.as_ref(), call, sent).await;
                     pass.finish(request.kind, sign(&attempt, took));
                     host.learn(&attempt.headers);
                     attempt
@@ -313,6 +320,8 @@ impl Http {
                         tracing::info!(
                             api = request.api,
                             host = origin(&request.url),
+                            call,
+                            request_id = answer::request_id(&attempt.headers),
                             seconds,
                             "the service limits requests; they are paused"
                         );
@@ -371,7 +380,22 @@ impl Http {
         })
     }
 
-    async fn attempt(&self, request: &Request<'_>, token: Option<&Token>, number: u32) -> (Attempt, Duration) {
+    /// Sends a request once. `call` is its number, and `number` that of the attempt.
+    async fn attempt(&self, request: &Request<'_>, token: Option<&Token>, call: u64, number: u32) -> (Attempt, Duration) {
+        let span = trace_span!(
+            target: "d365map::span",
+            "call",
+            otel.kind = "client",
+            api = request.api,
+            http.request.method = request.method.as_str(),
+            server.address = request.url.host_str(),
+            http.response.status_code = Empty,
+            outcome = Empty,
+            attempt = number,
+            // By which the operator of the service finds the request.
+            correlation_id = Empty,
+            otel.status_code = Empty,
+        );
         let mut message = reqwest::Request::new(request.method.clone(), request.url.clone());
         *message.headers_mut() = request.headers.clone();
         if let Some(token) = token {
@@ -385,8 +409,8 @@ impl Http {
         let start = Instant::now();
         let attempt = match self.unusable_proxy(&request.url) {
             Some(permanent) => Attempt { permanent: Some(permanent), ..Attempt::without_answer(Seen::NotConnected, String::new()) },
-            None => match self.client(&request.url).execute(message).await {
-                Ok(response) => self.read(request, response).await,
+            None => match self.client(&request.url).execute(message).instrument(span.clone()).await {
+                Ok(response) => self.read(request, response).instrument(span.clone()).await,
                 // A builder's error comes again however often it is tried, but nothing was sent either; a URL and headers that were
                 // checked before cause none.
                 Err(error) if error.is_connect() || error.is_builder() => {
@@ -397,9 +421,17 @@ impl Http {
             },
         };
         let outcome = outcome(retry::classify(request.repeat, attempt.seen));
-        self.0.counters.add(request.api, request.method.as_str(), outcome, number > 1);
         let took = start.elapsed();
+        self.0.counters.add(request.api, request.method.as_str(), outcome, number > 1, took);
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        if !span.is_disabled() {
+            span.record("outcome", outcome);
+            span.record("http.response.status_code", attempt.status());
+            span.record("correlation_id", answer::request_id(&attempt.headers));
+            if outcome != "ok" {
+                span.record("otel.status_code", "ERROR");
+            }
+        }
         tracing::debug!(
             api = request.api,
             method = request.method.as_str(),
@@ -408,6 +440,8 @@ impl Http {
             outcome,
             ms,
             attempt = number,
+            call,
+            request_id = answer::request_id(&attempt.headers),
             "request"
         );
         (attempt, took)

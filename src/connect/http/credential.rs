@@ -88,9 +88,7 @@ impl ClientCertificate {
     /// [`ConnectError::Config`] when one of them is not what it should be, or when they do not belong together.
     pub fn new(certificate_pem: &str, key_pem: &SecretString, signature: Signature) -> Result<Self, ConnectError> {
         let wrong = |problem: &str, remedy: &str| ConnectError::config(format!("the client certificate: {problem}"), remedy);
-        let pem = x509_parser::pem::Pem::iter_from_buffer(certificate_pem.as_bytes())
-            .filter_map(Result::ok)
-            .find(|pem| pem.label == "CERTIFICATE")
+        let pem = first_certificate(certificate_pem)
             .ok_or_else(|| wrong("the file has no certificate", "give the public certificate in PEM form (BEGIN CERTIFICATE)"))?;
         let certificate = pem.parse_x509().map_err(|_| wrong("it cannot be read", "export it again, in PEM form"))?;
         let key = rsa_key(key_pem)?;
@@ -115,8 +113,7 @@ impl ClientCertificate {
 
     /// The moment from which the certificate is no longer good.
     pub fn not_after(&self) -> Option<time::Instant> {
-        let (_, certificate) = x509_parser::parse_x509_certificate(&self.der).ok()?;
-        chrono::DateTime::from_timestamp(certificate.validity().not_after.timestamp(), 0)
+        not_after(&self.der)
     }
 
     fn header(&self) -> Header {
@@ -125,6 +122,21 @@ impl ClientCertificate {
             Signature::Rs256 => Header { x5t: Some(self.x5t()), ..Header::new(Algorithm::RS256) },
         }
     }
+}
+
+fn not_after(der: &[u8]) -> Option<time::Instant> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+    chrono::DateTime::from_timestamp(certificate.validity().not_after.timestamp(), 0)
+}
+
+/// The first certificate of a PEM file.
+fn first_certificate(pem: &str) -> Option<x509_parser::pem::Pem> {
+    x509_parser::pem::Pem::iter_from_buffer(pem.as_bytes()).filter_map(Result::ok).find(|pem| pem.label == "CERTIFICATE")
+}
+
+/// The moment from which the first certificate of a PEM file is no longer good; `None` if there is none that can be read.
+pub fn certificate_expiry(pem: &str) -> Option<time::Instant> {
+    not_after(&first_certificate(pem)?.contents)
 }
 
 /// Base64url without padding of a thumbprint.

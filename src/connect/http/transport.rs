@@ -48,7 +48,7 @@ pub enum Why {
 
 impl Unreachable {
     /// Reads an error of the HTTP library.
-    pub(super) fn of(error: reqwest::Error) -> Self {
+    pub fn of(error: reqwest::Error) -> Self {
         let why = if error.is_timeout() { Why::Slow } else { why(error.source()) };
         Self { why, message: transport(error) }
     }

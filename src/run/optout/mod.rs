@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(super) use delete::{keep_before_delete, kept_attributes};
 pub use dry::dry_run;
-pub use report::{AttributeReport, Reconciliation};
+pub use report::{AttributeReport, Reconciliation, ReportLine};
 pub(super) use topics::announce as announce_topics;
 
 use super::calls::CallKind;

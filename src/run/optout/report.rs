@@ -188,33 +188,11 @@ impl Reconciliation {
             let name = if self.topics { format!("subscription \"{}\"", inline(&a.attribute)) } else { a.attribute.clone() };
             let _ = writeln!(out, "  {} <-> {not}{name}   {}", a.field, a.place);
             let _ = writeln!(out, "    agree           {:>8} opted out on both sides, {} on neither", a.both_out, a.neither);
-            let why = match self.direction {
-                Direction::D365ToCampaign => "becomes an opt-out in Campaign: an opt-out in Dynamics always does",
-                Direction::Bidirectional | Direction::Disabled | Direction::CampaignToD365 => {
-                    "becomes an opt-out in Campaign: no later consent is known there"
-                }
-            };
-            line(&mut out, "Dynamics only", a.to_campaign, why, &a.dynamics_only_examples);
-            let why = match self.direction {
-                Direction::CampaignToD365 => "becomes a consent in Dynamics: Campaign changed to it",
-                Direction::Bidirectional | Direction::Disabled | Direction::D365ToCampaign => {
-                    "becomes a consent in Dynamics: the one in Campaign is strictly newer than the contact's last change"
-                }
-            };
-            line(&mut out, "Dynamics only", a.consents_to_dynamics, why, &a.dynamics_only_examples);
-            let why = "becomes an opt-out in Dynamics: where the sides differ, the opt-out wins";
-            line(&mut out, "Campaign only", a.to_dynamics, why, &a.campaign_only_examples);
-            let why = "becomes a consent in Campaign: Dynamics changed to it";
-            line(&mut out, "Campaign only", a.consents_to_campaign, why, &a.campaign_only_examples);
-            let why = "stays an opt-out in Campaign, unless you approve that it is lifted";
-            line(&mut out, "Campaign only", a.held, why, &a.campaign_only_examples);
-            let (side, why, examples) = match self.direction {
-                Direction::D365ToCampaign => ("Campaign only", "left as it is: Dynamics has not changed it", &a.campaign_only_examples),
-                Direction::Bidirectional | Direction::Disabled | Direction::CampaignToD365 => {
-                    ("Dynamics only", "left as it is: Campaign has not changed it", &a.dynamics_only_examples)
-                }
-            };
-            line(&mut out, side, a.left, why, examples);
+            for line in a.lines(self.direction) {
+                let such =
+                    if line.examples.is_empty() { String::new() } else { format!("; such as {}", inline(&line.examples.join(", "))) };
+                let _ = writeln!(out, "    {:<15} {:>8} {}{such}", line.side, line.count, line.why);
+            }
         }
         let _ = writeln!(out, "  to write: {}", self.writes());
         if self.held() > 0 {
@@ -224,9 +202,52 @@ impl Reconciliation {
     }
 }
 
-fn line(out: &mut String, what: &str, count: u64, why: &str, examples: &[String]) {
-    if count > 0 {
-        let such = if examples.is_empty() { String::new() } else { format!("; such as {}", inline(&examples.join(", "))) };
-        let _ = writeln!(out, "    {what:<15} {count:>8} {why}{such}");
+/// A kind of difference in one attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReportLine<'a> {
+    /// The side that has the opt-out.
+    pub side: &'static str,
+    /// In how many contacts.
+    pub count: u64,
+    /// What becomes of it, and why.
+    pub why: &'static str,
+    /// Some of the contacts.
+    pub examples: &'a [String],
+}
+
+impl AttributeReport {
+    /// The kinds of differences that there are, in a flow of this direction.
+    pub fn lines(&self, direction: Direction) -> Vec<ReportLine<'_>> {
+        const DYNAMICS: &str = "Dynamics only";
+        const CAMPAIGN: &str = "Campaign only";
+        let to_campaign = match direction {
+            Direction::D365ToCampaign => "becomes an opt-out in Campaign: an opt-out in Dynamics always does",
+            Direction::Bidirectional | Direction::Disabled | Direction::CampaignToD365 => {
+                "becomes an opt-out in Campaign: no later consent is known there"
+            }
+        };
+        let consents_to_dynamics = match direction {
+            Direction::CampaignToD365 => "becomes a consent in Dynamics: Campaign changed to it",
+            Direction::Bidirectional | Direction::Disabled | Direction::D365ToCampaign => {
+                "becomes a consent in Dynamics: the one in Campaign is strictly newer than the contact's last change"
+            }
+        };
+        let (left_side, left) = match direction {
+            Direction::D365ToCampaign => (CAMPAIGN, "left as it is: Dynamics has not changed it"),
+            Direction::Bidirectional | Direction::Disabled | Direction::CampaignToD365 => {
+                (DYNAMICS, "left as it is: Campaign has not changed it")
+            }
+        };
+        let lines = [
+            (DYNAMICS, self.to_campaign, to_campaign),
+            (DYNAMICS, self.consents_to_dynamics, consents_to_dynamics),
+            (CAMPAIGN, self.to_dynamics, "becomes an opt-out in Dynamics: where the sides differ, the opt-out wins"),
+            (CAMPAIGN, self.consents_to_campaign, "becomes a consent in Campaign: Dynamics changed to it"),
+            (CAMPAIGN, self.held, "stays an opt-out in Campaign, unless you approve that it is lifted"),
+            (left_side, self.left, left),
+        ];
+        let examples = |side| if side == DYNAMICS { &*self.dynamics_only_examples } else { &*self.campaign_only_examples };
+        let lines = lines.into_iter().filter(|(_, count, _)| *count > 0);
+        lines.map(|(side, count, why)| ReportLine { side, count, why, examples: examples(side) }).collect()
     }
 }

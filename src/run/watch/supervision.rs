@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::Upkeep;
+use super::settings::Settings;
 use crate::plan::ExecutionPlan;
 use crate::run::{Services, Workflow};
 use crate::time::schedule::Schedule;
@@ -41,12 +42,20 @@ pub struct Supervision {
     pub upkeep: Vec<Arc<dyn Upkeep>>,
     /// Is notified when a webhook told something: then the rounds of two-way mappings do not wait for their time.
     pub news: Option<Arc<Notify>>,
+    /// Gives settings that have changed.
+    pub settings: Option<tokio::sync::watch::Receiver<Settings>>,
 }
 
 impl Supervision {
     /// One plan that never changes, and the same schedule for all.
     pub fn fixed(plan: Arc<ExecutionPlan>, services: Services) -> Supervision {
-        Supervision { source: Arc::new(Fixed { plan, services }), schedules: BTreeMap::new(), upkeep: Vec::new(), news: None }
+        Supervision {
+            source: Arc::new(Fixed { plan, services }),
+            schedules: BTreeMap::new(),
+            upkeep: Vec::new(),
+            news: None,
+            settings: None,
+        }
     }
 }
 

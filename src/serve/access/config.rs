@@ -6,13 +6,15 @@ use std::path::Path;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use super::audit::Auditor;
 use super::client::{ApiClient, SHORTEST_TOKEN};
 use super::limit::Rates;
+use crate::connect::ConnectError;
 use crate::project::{SecretError, ServeSettings, SignInSettings};
 use crate::run::Clock;
 
 /// How the pages and the API are reached, and by whom.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct AccessConfig {
     /// Where the server listens.
     pub listen: SocketAddr,
@@ -28,6 +30,8 @@ pub struct AccessConfig {
     pub clients: Vec<ApiClient>,
     /// How many requests are accepted.
     pub rates: Rates,
+    /// What writes the audit log.
+    pub auditor: Auditor,
     /// The clock, by which sessions and links end.
     pub clock: Clock,
 }
@@ -62,6 +66,9 @@ pub enum AccessError {
     /// Two clients have the same token.
     #[error("the API clients `{0}` and `{1}` have the same token")]
     SameToken(String, String),
+    /// The client of the service to sign in with cannot be made.
+    #[error(transparent)]
+    Client(Box<ConnectError>),
     /// A secret cannot be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -79,7 +86,7 @@ impl AccessError {
             AccessError::ShortToken(_) => Some("make one with `openssl rand -base64 32`"),
             AccessError::SameName(_) => Some("give each client its own name: the audit log names clients"),
             AccessError::SameToken(..) => Some("make a token for each client with `openssl rand -base64 32`"),
-            AccessError::Secret(_) => None,
+            AccessError::Secret(_) | AccessError::Client(_) => None,
         }
     }
 }
@@ -95,6 +102,7 @@ impl AccessConfig {
             sign_in: None,
             clients: Vec::new(),
             rates: Rates::default(),
+            auditor: Auditor::new(clock.clone(), []),
             clock,
         }
     }

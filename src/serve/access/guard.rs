@@ -18,11 +18,13 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use url::form_urlencoded;
 
+use super::caller::{Caller, Means};
 use super::refusal::{Reason, Refusal};
-use super::role::{Caller, Door, Means, Right};
+use super::role::{Door, Right};
 use super::secret::{self, Digest};
 use super::{Access, headers, host};
 use crate::project::Role;
+use crate::store::AuditResult;
 
 /// The longest body of a request: a mapping file in a form.
 pub const BODY_LIMIT: usize = 2 * 1024 * 1024;
@@ -165,6 +167,8 @@ async fn enter(guard: &Guard, request: Request) -> Result<Request, Refusal> {
         (_, Some(caller)) => caller,
     };
     if !caller.may(guard.right) {
+        let (method, path) = (request.method().as_str(), request.uri().path());
+        guard.access.0.auditor.note(&caller, project_of(path), method, path, AuditResult::Refused).await;
         return Err(refuse(Reason::Forbidden { has: caller.role, needs: guard.right }));
     }
     if let Means::Session(id) = &caller.means {
@@ -187,6 +191,12 @@ async fn enter(guard: &Guard, request: Request) -> Result<Request, Refusal> {
         }
         Door::Api | Door::Page | Door::Live | Door::Open => Ok(request),
     }
+}
+
+/// The project in a path: `/p/NAME/…` or `/api/v1/projects/NAME/…`. What a path names is only compared with names of projects.
+fn project_of(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix("/p/").or_else(|| path.strip_prefix("/api/v1/projects/"))?;
+    rest.split('/').next().filter(|name| !name.is_empty())
 }
 
 /// Whether a request was made by a page of this server, or by the user or a program without a browser.

@@ -46,7 +46,7 @@ impl Default for Rates {
         Rates {
             caller: Rate { burst: 2000, per_minute: 60_000 },
             address: Rate { burst: 200, per_minute: 1200 },
-            sign_in: Rate { burst: 10, per_minute: 10 },
+            sign_in: Rate { burst: 20, per_minute: 20 },
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Who may do what: roles, sessions, the ways to sign in, and the guard around every route.
 //!
-//! [`Access`] is made once from [`AccessConfig`]. [`Access::around`] is put around the whole router, [`Access::guard`] around each route;
-//! a route without a guard is reached by everybody, and one without the outer layer by nobody: only there a request gets its [`Caller`].
+//! [`Access`] is made once from [`AccessConfig`]. [`Access::around`] is put around the whole router, [`Access::guard`] around each route.
+//! Only the outer layer notes the [`Caller`] in a request, so that a guarded route without it is closed to everybody.
 //!
 //! # What is trusted
 //! * The operator of this machine: whoever sees the terminal or sends the process a signal can become an administrator by a one-time link.
@@ -11,6 +11,8 @@
 //! Nothing else in a request is trusted, its `Host` included: redirects are paths, and the address that a sign-in service sends people
 //! back to is the public address of the project file.
 
+mod audit;
+mod caller;
 mod client;
 mod config;
 mod guard;
@@ -18,6 +20,7 @@ mod headers;
 mod host;
 mod limit;
 mod link;
+mod oidc;
 mod page;
 mod paths;
 mod refusal;
@@ -33,17 +36,16 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use url::Url;
 
+pub use self::audit::{AUDIT, Auditor};
+pub use self::caller::Caller;
 pub use self::client::ApiClient;
 pub use self::config::{AccessConfig, AccessError, SignInService};
 pub use self::guard::{BODY_LIMIT, CSRF_FIELD, CSRF_HEADER, Guard, GuardLayer};
 pub use self::host::Peer;
 pub use self::limit::{Rate, Rates};
 pub use self::refusal::Refusal;
-pub use self::role::{Caller, Door, Right};
+pub use self::role::{Door, Right};
 pub use crate::project::Role;
-
-/// The target of what is traced about who did what.
-pub const AUDIT: &str = "d365map::audit";
 
 /// Decides who may do what. Clones are the same.
 #[derive(Clone)]
@@ -54,7 +56,8 @@ struct Inner {
     public_url: Option<Url>,
     tls: bool,
     behind_proxy: bool,
-    sign_in: Option<SignInService>,
+    provider: Option<oidc::Provider>,
+    auditor: Auditor,
     clients: client::Clients,
     sessions: session::Sessions,
     links: link::Links,
@@ -68,13 +71,18 @@ impl Access {
     /// [`AccessError`].
     pub fn new(config: AccessConfig) -> Result<Access, AccessError> {
         config.check()?;
-        let AccessConfig { listen, public_url, tls, behind_proxy, sign_in, clients, rates, clock } = config;
+        let AccessConfig { listen, public_url, tls, behind_proxy, sign_in, clients, rates, auditor, clock } = config;
+        let provider = match (sign_in, &public_url) {
+            (Some(service), Some(public)) => Some(oidc::Provider::new(service, public, clock.clone()).map_err(AccessError::Client)?),
+            _ => None,
+        };
         Ok(Access(Arc::new(Inner {
             listen,
             public_url,
             tls,
             behind_proxy,
-            sign_in,
+            provider,
+            auditor,
             clients: client::Clients::new(&clients),
             limits: limit::Limits::new(rates, &clock),
             sessions: session::Sessions::new(clock.clone()),
@@ -110,8 +118,8 @@ impl Access {
     /// Whether the session of a caller goes on. A stream asks from time to time, and ends if it does not.
     pub fn is_valid(&self, caller: &Caller) -> bool {
         match &caller.means {
-            role::Means::Session(id) => self.0.sessions.get(id).is_some(),
-            role::Means::Token => true,
+            caller::Means::Session(id) => self.0.sessions.get(id).is_some(),
+            caller::Means::Token => true,
         }
     }
 
@@ -120,8 +128,26 @@ impl Access {
         self.0.tls || self.0.public_url.as_ref().is_some_and(|url| url.scheme() == "https")
     }
 
-    /// The name of the service to sign in with, if there is one.
-    fn service(&self) -> Option<&str> {
-        self.0.sign_in.as_ref().and_then(|service| service.settings.issuer.host_str())
+    /// Writes the audit log.
+    pub fn auditor(&self) -> &Auditor {
+        &self.0.auditor
+    }
+
+    /// Whether people sign in with a service: then the one-time link is for whoever asks for it, and is not printed at the start.
+    pub fn has_service(&self) -> bool {
+        self.0.provider.is_some()
+    }
+
+    /// Begins a session without a sign-in. Returns the value of the header `Cookie`, and the CSRF token.
+    #[cfg(any(test, feature = "internals"))]
+    pub fn session(&self, name: &str, role: Role) -> (String, String) {
+        let id = self.0.sessions.begin(None, name.to_owned(), role);
+        let csrf = self.0.sessions.get(&secret::Digest::of(&id)).map(|session| session.csrf).unwrap_or_default();
+        (format!("{}={id}", guard::COOKIE_NAME), csrf)
+    }
+
+    /// The address that a request comes from.
+    fn client_of(&self, request: &axum::extract::Request) -> Option<std::net::IpAddr> {
+        host::client(host::peer(request), request.headers(), self.0.behind_proxy)
     }
 }

@@ -1,4 +1,4 @@
-//! The few pages that a person without a session sees. They need nothing but the style sheet.
+//! The few pages that a person without a session sees. They need only the style sheet.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};

@@ -164,7 +164,7 @@ pub async fn show(at: At, Path((_, id)): Path<(String, i64)>, Query(query): Quer
             dt { "Failed" } dd { (instant(letter.created_at)) " UTC, after " (number(u64::from(letter.attempts))) " attempts" }
             @if let Some(at) = letter.retry_requested_at { dt { "Retry" } dd { "requested " (instant(at)) " UTC" } }
             @if let Some(status) = f.status { dt { "Answer" } dd { "HTTP " (status) } }
-            dt { "Reason" } dd { @if values || is_own(&f.code) { pre { (f.message) } } @else { (hidden()) } }
+            dt { "Reason" } dd { @if values || operate::is_own(&f.code) { pre { (f.message) } } @else { (hidden()) } }
             dt { "Key" } dd { @if values { (letter.key.as_deref().unwrap_or("–")) } @else { (hidden()) } }
             dt { "Request" } dd { @if values { pre { (pretty(f.request.as_deref())) } } @else { (hidden()) } }
             dt { "Response" } dd { @if values { pre { (pretty(f.response.as_deref())) } } @else { (hidden()) } }
@@ -183,11 +183,6 @@ pub async fn show(at: At, Path((_, id)): Path<(String, i64)>, Query(query): Quer
         }
     };
     Ok(page(&at, "/dead-letters", &format!("Dead letter {id}"), &content))
-}
-
-/// Whether a code is one of d365map's own, whose messages have no values of records.
-fn is_own(code: &str) -> bool {
-    code.strip_prefix('D').is_some_and(|digits| digits.len() == 3 && digits.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// JSON with its lines apart; anything else as it is.

@@ -7,7 +7,18 @@ use crate::serve::answer::{At, Failure};
 use crate::serve::assets::VERSION;
 
 /// The pages of a project, as its navigation has them: path, name, and the right that the page needs.
-const TABS: &[(&str, &str, Right)] = &[("", "Overview", Right::View), ("/dead-letters", "Dead letters", Right::View)];
+const TABS: &[(&str, &str, Right)] = &[
+    ("", "Overview", Right::View),
+    ("/mappings", "Mappings", Right::View),
+    ("/edit", "Editor", Right::View),
+    ("/dead-letters", "Dead letters", Right::View),
+    ("/opt-outs", "Opt-outs", Right::View),
+    ("/runs", "Runs", Right::View),
+    ("/doctor", "Doctor", Right::View),
+    ("/drift", "Schema drift", Right::View),
+    ("/privacy", "Privacy", Right::Administer),
+    ("/settings", "Settings", Right::View),
+];
 
 fn document(title: &str, body: &Markup) -> Markup {
     html! {
@@ -21,6 +32,7 @@ fn document(title: &str, body: &Markup) -> Markup {
                 link rel="icon" href="/assets/icon.svg" type="image/svg+xml";
                 link rel="stylesheet" href={ "/assets/style.css?v=" (VERSION) };
                 script src={ "/assets/live.js?v=" (VERSION) } defer {}
+                script src={ "/assets/editor.js?v=" (VERSION) } defer {}
             }
             body { (body) }
         }
@@ -77,6 +89,12 @@ fn account(at: &At) -> Markup {
             form method="post" action="/sign-out" { (csrf(at)) button.plain { "Sign out" } }
         }
     }
+}
+
+/// A text as a part of a path in an address.
+pub fn segment(text: &str) -> String {
+    const KEPT: percent_encoding::AsciiSet = percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+    percent_encoding::utf8_percent_encode(text, &KEPT).to_string()
 }
 
 /// The field of a form that shows that one of our own pages sent it.

@@ -2,7 +2,8 @@
 
 use maud::{Markup, html};
 
-use crate::count::grouped;
+use crate::count::{counted, grouped};
+use crate::serve::jobs::State;
 use crate::store::WorkflowState;
 use crate::time::{Instant, format_instant};
 
@@ -39,4 +40,73 @@ pub fn number(number: u64) -> Markup {
 /// A note after an action was done.
 pub fn done(text: Option<&str>) -> Markup {
     html! { @if let Some(text) = text { p.notice.good role="status" { (text) } } }
+}
+
+/// The words about a job: what is done, and what was done.
+pub struct JobWords {
+    /// At the beginning of a sentence: `Comparing the opt-outs of both sides`.
+    pub doing: &'static str,
+    /// At the beginning of a sentence: `Compared`.
+    pub done: &'static str,
+    /// If it has failed: `The comparison has failed`.
+    pub failed: &'static str,
+    /// If it was not done since the server started.
+    pub never: &'static str,
+}
+
+/// How a job is: what is being done, or when the last one ended and with what fault. `path` is the page's.
+pub fn job<T>(state: &State<T>, words: &JobWords, path: &str) -> Markup {
+    html! {
+        @if let Some(running) = &state.running {
+            div.notice role="status" {
+                p { (words.doing) " since " (instant(running.since)) " UTC, started by " (running.by) "."
+                    @if let Some(calls) = running.calls() { " " (counted(calls, "call")) " to services so far." }
+                }
+                noscript { p { a href=(path) { "Show how far it is" } } }
+            }
+        }
+        @if let Some(last) = &state.last {
+            @if let Err(failure) = &last.result {
+                div.notice.bad {
+                    h2 { (words.failed) }
+                    pre { (failure.message) }
+                    @for hint in &failure.hints { p { (hint) } }
+                }
+            }
+            p.quiet { (words.done) " " (instant(last.at)) " UTC in " (counted(seconds(last.began, last.at), "second")) ", started by " (last.by) "." }
+        } @else if state.running.is_none() {
+            p { (words.never) }
+        }
+    }
+}
+
+/// Whole seconds between two instants, at least one.
+fn seconds(from: Instant, to: Instant) -> u64 {
+    u64::try_from((to - from).num_seconds()).unwrap_or_default().max(1)
+}
+
+/// The head of a column.
+#[derive(Clone, Copy)]
+pub enum Column {
+    /// Of texts.
+    Text(&'static str),
+    /// Of numbers.
+    Number(&'static str),
+}
+
+/// A table that scrolls on narrow screens, with its name for screen readers.
+pub fn table(name: &str, columns: &[Column], rows: &Markup) -> Markup {
+    html! {
+        div.wide tabindex="0" role="region" aria-label=(name) {
+            table {
+                caption.hidden { (name) }
+                thead { tr {
+                    @for column in columns {
+                        @match column { Column::Text(name) => th scope="col" { (name) }, Column::Number(name) => th.number scope="col" { (name) }, }
+                    }
+                } }
+                tbody { (rows) }
+            }
+        }
+    }
 }

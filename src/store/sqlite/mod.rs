@@ -1,5 +1,7 @@
 //! The ports of the SQLite store. Its methods block, so each call runs on a thread for blocking work.
 
+mod alerts;
+mod audit;
 mod control;
 mod cursors;
 pub mod db;
@@ -14,6 +16,7 @@ mod previews;
 mod privacy;
 mod related;
 mod runs;
+mod samples;
 mod usage;
 
 use std::path::Path;

@@ -1,10 +1,10 @@
-// Starts two token services on free ports of this machine and writes their addresses to the files that are named as arguments.
+// Starts three services on free ports of this machine and writes their addresses to the files that are named as arguments.
 import fs from 'node:fs'
 import http from 'node:http'
 import { OAuth2Server } from 'oauth2-mock-server'
 import { Provider } from 'oidc-provider'
 
-const [mockFile, oidcFile] = process.argv.slice(2)
+const [mockFile, oidcFile, peopleFile] = process.argv.slice(2)
 
 function tell(file, address) {
   fs.writeFileSync(`${file}.new`, address)
@@ -46,5 +46,25 @@ const provider = new Provider(issuer, {
 provider.on('server_error', (context, error) => console.error(error))
 server.on('request', provider.callback())
 
+// People sign in with a name and any password; the name is their role as well. Claims are in the id token.
+const peopleServer = http.createServer()
+await new Promise(done => peopleServer.listen(0, '127.0.0.1', done))
+const peopleIssuer = `http://127.0.0.1:${peopleServer.address().port}`
+const people = new Provider(peopleIssuer, {
+  claims: { openid: ['sub'], profile: ['preferred_username'], roles: ['roles'] },
+  conformIdTokenClaims: false,
+  cookies: { keys: ['a key of this test'] },
+  features: { devInteractions: { enabled: true }, registration: { enabled: true } },
+  findAccount: (context, id) => ({
+    accountId: id,
+    claims: () => ({ sub: id, preferred_username: `${id}@contoso.com`, roles: [id] }),
+  }),
+  pkce: { required: () => true },
+  scopes: ['openid', 'profile', 'roles'],
+})
+people.on('server_error', (context, error) => console.error(error))
+peopleServer.on('request', people.callback())
+
 tell(mockFile, mock.issuer.url)
+tell(peopleFile, peopleIssuer)
 tell(oidcFile, issuer)

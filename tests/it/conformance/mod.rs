@@ -3,7 +3,9 @@
 //! A rule is a function that gets a store and asks through the ports only. [`rules!`] makes a test of it for each store; another store
 //! is one more factory.
 
+mod alerts;
 mod answers;
+mod audit;
 mod links;
 mod model;
 mod notifications;
@@ -11,6 +13,7 @@ mod pages;
 mod pairs;
 mod persons;
 mod related;
+mod samples;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};

@@ -17,7 +17,7 @@ mod links;
 mod load;
 mod mass;
 mod matrix;
-mod optout;
+pub mod optout;
 mod optout_apart;
 mod optout_cases;
 mod optout_exports;

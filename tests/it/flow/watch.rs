@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use d365map::plan::ExecutionPlan;
-use d365map::run::{Pace, PlanSource, PlanSourceError, Publisher, RunError, Services, Summary, Supervision, Workflow, watch};
+use d365map::run::{
+    Options as RunOptions, Pace, PlanSource, PlanSourceError, Publisher, RunError, Services, Settings, Summary, Supervision, Workflow,
+    watch,
+};
 use d365map::store::sqlite::db::{Store, run_in_progress};
 use d365map::store::{Wish, WorkflowRecord, WorkflowState};
 use d365map::time::schedule::Schedule;
@@ -45,9 +48,17 @@ impl Files {
     }
 }
 
+/// What a run goes by, with these schedules.
+fn settings_of(options: &RunOptions, schedules: &BTreeMap<String, Schedule>) -> Settings {
+    let RunOptions { page_size, concurrency, backlog_high_water, mass_limits, optouts, .. } = options.clone();
+    let (interval, schedules) = (Duration::from_millis(100), schedules.clone());
+    Settings { interval, schedules, page_size, concurrency, backlog_high_water, mass_limits, optouts }
+}
+
 /// A watch in this process.
 struct Watching {
     files: Files,
+    settings: tokio::sync::watch::Sender<Settings>,
     store: Store,
     stop: CancellationToken,
     task: JoinHandle<Result<Summary, RunError>>,
@@ -64,11 +75,13 @@ impl Watching {
         let store = Store::open_for_run(&world.state()).expect("the state opens");
         let files = Files(Arc::new(Mutex::new((1, Ok(plan.clone())))), services.clone());
         let schedules: BTreeMap<String, Schedule> = schedules.iter().map(|(n, d)| ((*n).to_owned(), Schedule::every(*d))).collect();
-        let supervision = Supervision { source: Arc::new(files.clone()), schedules, upkeep: Vec::new(), news: None };
+        let (settings, receiver) = tokio::sync::watch::channel(settings_of(&world.options(), &schedules));
+        let supervision =
+            Supervision { source: Arc::new(files.clone()), schedules, upkeep: Vec::new(), news: None, settings: Some(receiver) };
         let stop = CancellationToken::new();
         let (options, counters) = (world.options(), Publisher::default());
         let task = tokio::spawn(watch(plan.clone(), services, store.clone().into(), options, counters, stop.clone(), supervision));
-        Watching { files, store, stop, task }
+        Watching { files, settings, store, stop, task }
     }
 
     fn wish(&self, name: &str, wish: Wish) {
@@ -469,6 +482,25 @@ async fn each_workflow_goes_at_its_own_pace() {
     let later = watching.record("others").expect("a workflow");
     assert_eq!(later.round_began, slow.round_began);
     assert!(later.next_round.is_some_and(|at| (at - d365map::time::now()).num_minutes() >= 58));
+    watching.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workflow_that_waits_takes_up_a_changed_schedule_and_one_without_a_change_keeps_its_time() {
+    let mut world = World::empty().await;
+    let hour = Duration::from_secs(3600);
+    let watching = Watching::start(&mut world, &with_another("contacts"), &[("contacts", hour), ("others", hour)]);
+    let rested = async |name| watching.until(name, "through its first round", |w| w.round_ended.is_some() && w.next_round.is_some()).await;
+    let (contacts, others) = (rested("contacts").await, rested("others").await);
+    let schedules = [("contacts", Duration::from_secs(7200)), ("others", hour)];
+    let schedules = schedules.map(|(name, every)| (name.to_owned(), Schedule::every(every))).into();
+    watching.settings.send_replace(settings_of(&world.options(), &schedules));
+    let later = watching.until("contacts", "due in two hours", |w| w.next_round > contacts.next_round).await;
+    assert_eq!((later.round_ended, later.state), (contacts.round_ended, WorkflowState::Running));
+    assert_eq!(watching.record("others").and_then(|w| w.next_round), others.next_round);
+    // At once, by an interval that is over.
+    watching.settings.send_replace(settings_of(&world.options(), &[("others".to_owned(), Schedule::every(hour))].into()));
+    watching.until("contacts", "through another round", |w| w.round_ended > contacts.round_ended).await;
     watching.end().await;
 }
 

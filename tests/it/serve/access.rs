@@ -1,12 +1,16 @@
 //! Who may do what, over HTTP: a router with a route for each kind of door, behind the guards of the service.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{any, get};
 use bytes::Bytes;
 use d365map::run::Clock;
-use d365map::serve::access::{Access, AccessConfig, AccessError, ApiClient, BODY_LIMIT, Caller, Door, Peer, Rate, Rates, Right, Role};
+use d365map::serve::access::{
+    Access, AccessConfig, AccessError, ApiClient, Auditor, BODY_LIMIT, Caller, Door, Peer, Rate, Rates, Right, Role,
+};
+use d365map::store::{Audit, AuditResult, in_memory};
 use d365map::time;
 use reqwest::header::{HeaderMap, SET_COOKIE};
 use reqwest::{Client, Method, StatusCode};
@@ -18,6 +22,8 @@ const DOORS: [(Door, &str); 5] =
 /// A server on a free port, and its clock, which does not move by itself.
 pub struct Site {
     pub access: Access,
+    /// The audit log of the project `crm`.
+    pub audit: Arc<dyn Audit>,
     pub clock: Clock,
     pub address: SocketAddr,
     client: Client,
@@ -32,7 +38,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
     }
 
@@ -66,7 +72,7 @@ impl Site {
         Site::with(|_| {}).await
     }
 
-    async fn with(change: impl FnOnce(&mut AccessConfig)) -> Site {
+    pub async fn with(change: impl FnOnce(&mut AccessConfig)) -> Site {
         let clock = Clock::stopped(time::parse_instant("2024-05-01T12:00:00Z").expect("an instant"));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -75,6 +81,8 @@ impl Site {
             .into_iter()
             .map(|role| ApiClient { name: format!("the {}", role.name()), token: SecretString::from(token(role)), role })
             .collect();
+        let audit = in_memory().expect("a store").audit;
+        config.auditor = Auditor::new(clock.clone(), [("crm".to_owned(), audit.clone())]);
         change(&mut config);
         let access = Access::new(config).expect("a safe configuration");
         let mut router = Router::new().merge(access.routes());
@@ -86,7 +94,7 @@ impl Site {
         let router = access.around(router.route("/", get(who)));
         tokio::spawn(async move { axum::serve(listener, router.into_make_service_with_connect_info::<Peer>()).await });
         let client = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().expect("a client");
-        Site { access, clock, address, client }
+        Site { access, audit, clock, address, client }
     }
 
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<reqwest::Body>) -> Answer {
@@ -403,6 +411,36 @@ async fn strangers_and_guesses_are_slowed_down_and_a_session_is_not() {
     site.clock.advance(chrono::TimeDelta::seconds(1));
     assert_eq!(site.get("/open/view", &[]).await.status, StatusCode::OK);
     assert_eq!(site.get("/open/view", &[]).await.status, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
+async fn what_people_and_clients_do_is_in_the_audit_log() {
+    let site = Site::start().await;
+    let (cookie, csrf) = site.sign_in().await;
+    site.get("/sign-in/link?token=x", &[]).await;
+    let bearer = format!("Bearer {}", token(Role::Viewer));
+    site.send(Method::POST, "/api/v1/operate", &[("authorization", &bearer)], "").await;
+    site.post_form("/sign-out", &[("cookie", &cookie)], &format!("csrf={csrf}")).await;
+    let mut entries = site.audit.audit(None, 10).await.expect("a log");
+    entries.reverse();
+    let told: Vec<_> = entries
+        .iter()
+        .map(|record| {
+            let entry = &record.entry;
+            assert_eq!((entry.at, entry.from.as_deref()), (site.clock.now(), Some("127.0.0.1")));
+            (entry.who.as_str(), entry.role.as_deref(), entry.action.as_str(), entry.object.as_str(), entry.result)
+        })
+        .collect();
+    let (local, admin) = ("local administrator", Some("admin"));
+    assert_eq!(
+        told,
+        [
+            (local, admin, "sign-in", "link", AuditResult::Done),
+            ("", None, "sign-in", "link", AuditResult::Refused),
+            ("the viewer", Some("viewer"), "POST", "/api/v1/operate", AuditResult::Refused),
+            (local, admin, "sign-out", "", AuditResult::Done),
+        ]
+    );
 }
 
 #[test]

@@ -181,6 +181,16 @@ pub(super) const HOLDINGS: &[Holding] = &[
         text: &[],
         otherwise: Removal::Row,
     },
+    // Who has done something stays on record, for those who answer for it; what it was done to must not name a person.
+    Holding {
+        table: "audit",
+        what: "entry of the audit log that names it",
+        mapping: None,
+        label: "id || ' ' || action",
+        own: &[],
+        text: &["object"],
+        otherwise: Removal::Words,
+    },
     Holding {
         table: "run",
         what: "summary of a run that names it as an example",
@@ -231,6 +241,9 @@ pub(super) const NOBODY: &[&str] = &[
     "pair_cursor",
     "pair_row_cursor",
     "related_source",
+    "sample_records",
+    "sample_calls",
+    "alert",
 ];
 
 impl Holding {

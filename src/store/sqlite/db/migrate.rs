@@ -36,6 +36,8 @@ const STEPS: &[&str] = &[
     include_str!("schema_v8_waited.sql"),
     include_str!("schema_v9_related.sql"),
     include_str!("schema_v10_topics.sql"),
+    include_str!("schema_v11_serve.sql"),
+    include_str!("schema_v12_audit.sql"),
 ];
 
 fn pragma(conn: &Connection, name: &str) -> rusqlite::Result<i64> {

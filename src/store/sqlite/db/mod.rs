@@ -19,6 +19,8 @@
 //! `docs/state.md` describes the tables and what survives what. The data of a record is held only while it waits
 //! (outbox) or has failed (dead letter); the ledger keeps keyed hashes.
 
+mod alerts;
+mod audit;
 mod copy;
 mod cursor;
 mod dead_letter;
@@ -53,6 +55,7 @@ mod privacy;
 mod refetch;
 mod related;
 mod run;
+mod samples;
 mod settle;
 mod status;
 mod store;

@@ -111,7 +111,8 @@ fn mapping_status(conn: &Connection, id: i64, mapping: String) -> Inside<Mapping
     let (dead_letters, retrying) = conn
         .prepare_cached("SELECT COUNT(*), COUNT(retry_at) FROM dead_letter WHERE mapping = ?1")?
         .query_row(params![id], |row| Ok((count(row.get(0)?), count(row.get(1)?))))?;
-    let mut notes = optout_notes(conn, id)?;
+    let (note, exports) = optout_notes(conn, id)?;
+    let mut notes: Vec<String> = note.into_iter().chain(exports.clone()).collect();
     notes.extend(export_notes(conn, &mapping)?);
     notes.extend(mass_note(conn, id, &mapping)?);
     Ok(MappingStatus {
@@ -127,16 +128,15 @@ fn mapping_status(conn: &Connection, id: i64, mapping: String) -> Inside<Mapping
         events: events_status(conn, id)?,
         followed: followed(conn, id)?,
         pairs: pairs_status(conn, id)?,
+        exports,
         notes,
     })
 }
 
-/// What an operator has to know about a workflow of opt-outs: what needs approval, and that no new exports come.
-fn optout_notes(conn: &Connection, mapping: i64) -> Inside<Vec<String>> {
+/// What an operator has to know about a workflow of opt-outs: what needs approval, and that there are no new exports.
+fn optout_notes(conn: &Connection, mapping: i64) -> Inside<(Option<String>, Option<String>)> {
     let mut statement = conn.prepare_cached("SELECT note, warning FROM optout_flow WHERE mapping = ?1")?;
-    let notes: Option<(Option<String>, Option<String>)> =
-        statement.query_row([mapping], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    Ok(notes.into_iter().flat_map(|(note, warning)| [note, warning]).flatten().collect())
+    Ok(statement.query_row([mapping], |row| Ok((row.get(0)?, row.get(1)?))).optional()?.unwrap_or_default())
 }
 
 fn count(rows: i64) -> u64 {

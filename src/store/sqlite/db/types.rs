@@ -3,7 +3,8 @@
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
 use crate::store::{
-    Approval, HeldCause, LONGEST_POSTPONEMENT, Op, OptoutStage, PairSide, Phase, Reason, RunId, RunKind, RunOutcome, Wish, WorkflowState,
+    Approval, AuditResult, HeldCause, LONGEST_POSTPONEMENT, Op, OptoutStage, PairSide, Phase, Reason, RunId, RunKind, RunOutcome, Wish,
+    WorkflowState,
 };
 use crate::time::Instant;
 
@@ -37,7 +38,7 @@ macro_rules! stored_as_words {
     )+};
 }
 
-stored_as_words!(Approval, HeldCause, Op, OptoutStage, PairSide, Phase, Reason, RunKind, RunOutcome, Wish, WorkflowState,);
+stored_as_words!(Approval, AuditResult, HeldCause, Op, OptoutStage, PairSide, Phase, Reason, RunKind, RunOutcome, Wish, WorkflowState,);
 
 fn unknown_word(of: &str, word: &str) -> FromSqlError {
     FromSqlError::Other(format!("`{word}` is not a {of}").into())

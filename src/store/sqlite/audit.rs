@@ -1,0 +1,18 @@
+//! The audit log in the SQLite store.
+
+use async_trait::async_trait;
+
+use super::blocking;
+use super::db::Store;
+use crate::store::{Audit, AuditEntry, AuditRecord, StoreError};
+
+#[async_trait]
+impl Audit for Store {
+    async fn note_audit(&self, entry: AuditEntry) -> Result<(), StoreError> {
+        blocking(self, move |store| store.note_audit(&entry)).await
+    }
+
+    async fn audit(&self, before: Option<i64>, limit: usize) -> Result<Vec<AuditRecord>, StoreError> {
+        blocking(self, move |store| store.audit(before, limit)).await
+    }
+}

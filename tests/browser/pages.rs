@@ -1,0 +1,131 @@
+//! What holds for every page of the route table.
+
+use std::path::Path;
+
+use d365map::serve::access::Door;
+use d365map::serve::table;
+
+use crate::driver::Browser;
+use crate::project;
+use crate::support::{NAME, Serving};
+
+/// The narrowest and the widest window that pages are made for, and a usual one.
+const WIDTHS: [u32; 3] = [360, 1280, 2560];
+const HEIGHT: u32 = 900;
+
+/// The path of a page with values for its parameters.
+fn filled(template: &str, letter: i64) -> String {
+    let part = |part: &str| match part {
+        "{project}" => NAME.to_owned(),
+        "{name}" => "contacts".to_owned(),
+        "{id}" => letter.to_string(),
+        "{code}" => "D101".to_owned(),
+        "{file}" | "{*file}" => "contacts.d365map".to_owned(),
+        _ if part.starts_with('{') => panic!("the test does not know what {part} of {template} is"),
+        _ => part.to_owned(),
+    };
+    template.split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
+/// The pages: a name for the picture, and the path.
+fn all(letter: i64) -> Vec<(String, String)> {
+    let pages = table().into_iter().filter(|route| route.door == Door::Page && route.path != "/");
+    pages.map(|route| (name(route.path), filled(route.path, letter))).collect()
+}
+
+/// A name for the picture of a page: `overview`, `dead-letters`, `dead-letters-id`.
+fn name(template: &str) -> String {
+    let name = template.trim_start_matches("/p/{project}").trim_matches('/').replace('/', "-").replace(['{', '}', '*'], "");
+    if name.is_empty() { "overview".to_owned() } else { name }
+}
+
+async fn signed_in(serving: &Serving) -> Browser {
+    let browser = Browser::start().await;
+    browser.open(&serving.link()).await;
+    browser
+}
+
+/// Opens a page, and checks that it is one.
+async fn open(browser: &Browser, serving: &Serving, path: &str) {
+    browser.open(&serving.url(path)).await;
+    let status = browser.value("performance.getEntriesByType('navigation')[0].responseStatus").await;
+    assert_eq!(status, 200, "{path}: {}", browser.text().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_page_violates_wcag_in_light_or_dark() {
+    let (serving, letter) = project::large().await;
+    let browser = signed_in(&serving).await;
+    let mut faults = Vec::new();
+    for dark in [false, true] {
+        browser.look(1280, HEIGHT, dark).await;
+        for (_, path) in all(letter) {
+            open(&browser, &serving, &path).await;
+            let found = browser.violations().await;
+            faults.extend(found.into_iter().map(|fault| format!("{path}, {}: {fault}", if dark { "dark" } else { "light" })));
+        }
+    }
+    for path in ["/sign-in?out=true", "/p/contoso/dead-letters/0"] {
+        browser.open(&serving.url(path)).await;
+        faults.extend(browser.violations().await.into_iter().map(|fault| format!("{path}: {fault}")));
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    browser.end().await;
+    serving.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_page_is_wider_than_the_window() {
+    let (serving, letter) = project::large().await;
+    let browser = signed_in(&serving).await;
+    let mut faults = Vec::new();
+    for width in WIDTHS {
+        browser.look(width, HEIGHT, false).await;
+        for (_, path) in all(letter) {
+            open(&browser, &serving, &path).await;
+            let shown = browser.value("[innerWidth, document.documentElement.scrollWidth]").await;
+            if shown[0] != width || shown[1].as_u64() > Some(u64::from(width)) {
+                faults.push(format!("{path} at {width} pixels: {shown}"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    browser.end().await;
+    serving.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_takes_nothing_from_elsewhere_and_breaks_no_rule_of_its_own_policy() {
+    let (serving, letter) = project::large().await;
+    let browser = signed_in(&serving).await;
+    for (_, path) in all(letter) {
+        open(&browser, &serving, &path).await;
+        let loaded = browser.value("performance.getEntriesByType('resource').map((entry) => new URL(entry.name).host)").await;
+        let hosts: Vec<&str> = loaded.as_array().expect("a list").iter().filter_map(|host| host.as_str()).collect();
+        assert!(hosts.iter().all(|host| *host == serving.address.to_string()), "{path}: {hosts:?}");
+        let inline = browser.value("document.querySelectorAll('[style], style, script:not([src])').length").await;
+        assert_eq!(inline, 0, "{path}: the policy forbids styles and scripts in the page itself");
+    }
+    browser.end().await;
+    serving.end().await;
+}
+
+/// Writes the pictures of docs/serve.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "writes files: run.sh --screenshots"]
+async fn pictures_of_all_pages() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/serve");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let (serving, letter) = project::large().await;
+    let browser = signed_in(&serving).await;
+    let mut pictures: Vec<(String, String, bool)> = all(letter).into_iter().map(|(name, path)| (name, path, false)).collect();
+    pictures.push(("overview-dark".to_owned(), format!("/p/{NAME}"), true));
+    for (name, path, dark) in pictures {
+        browser.look(1200, 760, dark).await;
+        open(&browser, &serving, &path).await;
+        let picture = browser.client.screenshot().await.expect("a picture");
+        std::fs::write(folder.join(format!("{name}.png")), picture).expect("a file");
+    }
+    browser.end().await;
+    serving.end().await;
+}
