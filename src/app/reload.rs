@@ -21,7 +21,7 @@ pub struct Fixed {
 
 /// Reads a project file again.
 pub struct Reloader {
-    /// What the watch goes by.
+    /// The settings that the watch uses.
     running: Project,
     fixed: Fixed,
     sender: watch::Sender<Settings>,

@@ -1,4 +1,4 @@
-//! What the service manager is told that started this process: systemd, by `sd_notify`. Without one, nothing happens.
+//! Messages to the service manager that started this process: systemd, by `sd_notify`. Without one, nothing happens.
 //!
 //! Source: sd_notify(3), systemd.service(5) (`Type=notify`, `WatchdogSec=`).
 

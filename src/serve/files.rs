@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_is_told_by_the_plan_that_each_workflow_runs_by() {
+    fn what_differs_is_found_by_the_plan_that_each_workflow_runs_by() {
         let folder = tempfile::tempdir().unwrap();
         let before = read(folder.path(), TEXT);
         let running = Arc::new(before.plan.clone().unwrap());

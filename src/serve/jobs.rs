@@ -1,6 +1,6 @@
 //! Work that takes longer than a request: it reads the services, and its result is kept until the next one of its kind.
 //!
-//! Each job is done on a thread of its own, so that it delays no page and no record. A project has one job of a kind at a time. A job
+//! Each job is done in a separate thread, so that it delays no page and no record. A project has one job of a kind at a time. A job
 //! writes nothing, so the end of the process may cut it off.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,6 +1,6 @@
 //! `d365map serve`: runs what `run --watch` runs, for one or several projects, and shows and steers it in a browser.
 //!
-//! Each project is watched by a thread of its own ([`runner`]), with a runtime of its own, as `run --watch` would be: a page that takes
+//! Each project is watched by a separate thread ([`runner`]), with a separate runtime, as `run --watch` would be: a page that takes
 //! long keeps no record waiting. Pages, actions and the API are routes of one table ([`routes`]), which says for each what right it needs;
 //! they read and write the state beside the run, as other commands do, and share with these what they do (`app::operate`).
 //!

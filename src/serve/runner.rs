@@ -1,4 +1,4 @@
-//! Watches a project in a thread of its own, as `run --watch` would, until the server ends.
+//! Watches a project in a separate thread, as `run --watch` would, until the server ends.
 //!
 //! A project that cannot start (a fault in a mapping file, a service that is down, a secret that cannot be read) is tried again when its
 //! files change, when somebody asks for it, and now and then. Its pages show the reason in the meantime.

@@ -83,7 +83,7 @@ pub enum ServedError {
 }
 
 impl Served {
-    /// The projects of these files or folders, each with a name of its own: that of its folder, with a number if it is taken.
+    /// The projects of these files or folders, each with its own name: that of its folder, with a number if it is taken.
     ///
     /// # Errors
     /// A project file cannot be used, or two projects share their state.
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn each_project_has_a_name_and_a_state_of_its_own() {
+    fn each_project_has_its_own_name_and_its_own_state() {
         let folder = tempfile::tempdir().unwrap();
         let paths: Vec<PathBuf> = ["a/sync", "b/sync"].iter().map(|name| folder.path().join(name)).collect();
         for path in &paths {

@@ -95,7 +95,7 @@ async fn no_page_is_wider_than_the_window() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_takes_nothing_from_elsewhere_and_breaks_no_rule_of_its_own_policy() {
+async fn a_page_takes_nothing_from_elsewhere_and_breaks_no_rule_of_the_policy_of_the_server() {
     let (serving, letter) = project::large().await;
     let browser = signed_in(&serving).await;
     for (_, path) in all(letter) {

@@ -16,7 +16,7 @@ pub async fn small() -> Serving {
     serving
 }
 
-/// Makes Campaign refuse the next creates for good.
+/// Makes Campaign refuse the next creates permanently.
 pub async fn refuse(serving: &Serving, creates: u32) {
     let fault = json!({"kind": "status", "status": 400, "api": "campaign", "method": "POST", "path": "profile", "count": creates});
     serving.world.admin("fail-next", fault).await;

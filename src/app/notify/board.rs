@@ -36,7 +36,7 @@ pub(super) fn key(event: NotifyEvent, subject: &str) -> String {
     format!("{}/{subject}", event.name())
 }
 
-/// What a look for causes has found.
+/// What a check for causes has found.
 #[derive(Debug, Default)]
 pub(super) struct Look {
     pub causes: Vec<Cause>,

@@ -31,7 +31,7 @@ pub(super) struct Causes {
     http: Http,
     /// When the process began: what the state says of workflows before that is not of this process.
     began: Instant,
-    /// How often each API was limited at the last look, and when that changed.
+    /// How often each API was limited at the last check, and when that changed.
     limited: BTreeMap<&'static str, (u64, Option<Instant>)>,
     /// When credentials expire, and when their files were read.
     credentials: Option<(Instant, Vec<(String, Instant)>)>,

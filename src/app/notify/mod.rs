@@ -20,7 +20,7 @@ use crate::project::{Project, SecretError};
 use crate::run::Clock;
 use crate::store::Stores;
 
-/// From one look for causes to the next.
+/// From one check for causes to the next.
 const LOOK: Duration = Duration::from_secs(15);
 
 /// Why people cannot be notified.

@@ -106,7 +106,7 @@ fn a_message_is_tried_again_less_and_less_often_and_only_where_it_has_not_arrive
 /// What an address has received: headers and bodies.
 type Received = Arc<Mutex<Vec<(HeaderMap, Value)>>>;
 
-/// An address that fails so many times first.
+/// An address whose first answers are failures: this number of them.
 async fn address(failures: usize) -> (String, Received, tokio::task::JoinHandle<()>) {
     let received = Received::default();
     let (kept, tries) = (received.clone(), Arc::new(Mutex::new(0)));
@@ -136,7 +136,7 @@ fn notifier(project: &Project, stores: &Stores, clock: &Clock) -> Notifier {
     Notifier::start(project, "crm", Channels::of(project).unwrap(), stores.clone(), http, clock.clone()).unwrap()
 }
 
-/// Moves the clock by looks for causes until `done`.
+/// Advances the clock from one check for causes to the next until `done`.
 async fn until(clock: &Clock, done: impl Fn() -> bool) {
     let waiting = async {
         while !done() {

@@ -209,7 +209,7 @@ pub struct ReportLine<'a> {
     pub side: &'static str,
     /// In how many contacts.
     pub count: u64,
-    /// What becomes of it, and why.
+    /// What happens to it, and why.
     pub why: &'static str,
     /// Some of the contacts.
     pub examples: &'a [String],

@@ -76,7 +76,7 @@ fn of<T: schemars::JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }
 
-/// The members of a query belong to its operation: they are not a component of their own.
+/// The members of a query belong to its operation: they are not a separate component.
 fn members<T: schemars::JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     T::json_schema(generator)
 }

@@ -97,7 +97,7 @@ pub fn segment(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, &KEPT).to_string()
 }
 
-/// The field of a form that shows that one of our own pages sent it.
+/// The field of a form that shows that a page of this server sent it.
 pub fn csrf(at: &At) -> Markup {
     html! { input type="hidden" name="csrf" value=(at.caller.csrf.as_deref().unwrap_or_default()); }
 }

@@ -64,7 +64,7 @@ fn fault(at: &At, error: CommandError) -> Answer {
     answer(at, failure.status, &content)
 }
 
-/// Notes that something was done or not, without a word about the person.
+/// Notes that something was done or not, without any data of the person.
 async fn note<T>(at: &At, action: &str, result: &Result<T, CommandError>) {
     let done = result.as_ref().map(|_| ()).map_err(|_| Failure::conflict("not done"));
     at.audit(action, PERSON, &done).await;

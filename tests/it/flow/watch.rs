@@ -48,7 +48,7 @@ impl Files {
     }
 }
 
-/// What a run goes by, with these schedules.
+/// The settings of a run, with these schedules.
 fn settings_of(options: &RunOptions, schedules: &BTreeMap<String, Schedule>) -> Settings {
     let RunOptions { page_size, concurrency, backlog_high_water, mass_limits, optouts, .. } = options.clone();
     let (interval, schedules) = (Duration::from_millis(100), schedules.clone());

@@ -23,7 +23,7 @@ impl Serving {
 }
 
 impl Serving {
-    /// Runs a command in the project's folder, as a process of its own. Returns its standard output.
+    /// Runs a command in the project's folder, as a separate process. Returns its standard output.
     pub async fn command(&self, args: &[&str]) -> String {
         let output = self.world.command(args).current_dir(self.folder()).output().await.expect("the command runs");
         String::from_utf8(output.stdout).expect("UTF-8")
