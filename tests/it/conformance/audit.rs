@@ -46,6 +46,7 @@ fn an_entry_is_kept_as_it_was_added_and_survives_the_death_of_the_process(store:
     let stranger = AuditEntry { who: String::new(), role: None, result: AuditResult::Refused, from: None, ..entry("", at(0)) };
     let all = [entry("contacts", at(0)), AuditEntry { result: AuditResult::Failed, ..entry("a \"b\" ü", at(1)) }, stranger];
     all.iter().for_each(|entry| note(&stores, entry.clone()));
+    drop(stores);
     let mut found: Vec<AuditEntry> = read(&store.open(), None, 10).into_iter().map(|record| record.entry).collect();
     found.reverse();
     assert_eq!(found, all);
