@@ -131,9 +131,11 @@ pub fn read(path: &Path) -> Result<Arc<str>, Box<FileProblem>> {
 ///
 /// The first fault, with its place: not YAML, a key that is unknown, missing or written twice, a value of another type.
 pub fn from_str<T: DeserializeOwned>(path: &Path, text: &Arc<str>) -> Result<T, Box<FileProblem>> {
+    // Comments that the library keeps count against its budgets: a page of them would be refused.
     let options = serde_saphyr::options! {
         with_snippet: false,
         strict_booleans: true,
+        emit_comments: false,
     };
     serde_saphyr::from_str_with_options::<T>(text, options).map_err(|error| Box::new(problem(path, text, &error)))
 }
@@ -147,6 +149,7 @@ pub fn rows_from_str<T: DeserializeOwned>(path: &Path, text: &Arc<str>) -> Resul
     let options = serde_saphyr::options! {
         with_snippet: false,
         strict_booleans: true,
+        emit_comments: false,
         budget: serde_saphyr::budget! { max_events: 12_000_000, max_nodes: 6_000_000 },
     };
     serde_saphyr::from_str_with_options::<T>(text, options).map_err(|error| Box::new(problem(path, text, &error)))
@@ -297,6 +300,25 @@ mod tests {
         assert_eq!((place.as_str(), message.as_str()), ("many", "expected a whole number that is not negative"));
         assert_eq!(fault("names: {}\n").1, "the key `page-size` is missing");
         assert_eq!(fault("").1, "the file is empty");
+    }
+
+    #[test]
+    fn comments_may_be_of_any_number_and_length() {
+        let lines: String = (0..30_000).map(|n| format!("# A line of a comment, number {n}.\n")).collect();
+        assert!(lines.len() > 1_000_000);
+        let indented = lines.replace("# ", "  # ");
+        let line = format!("# {}\n", "long ".repeat(200_000));
+        for comment in [&lines, &indented, &line] {
+            let text = format!("{comment}page-size: 12\n{comment}names:\n{comment}  a: one # here\n{comment}  b: two\n{comment}");
+            let doc = read_doc(&text).unwrap();
+            let values: Vec<_> = doc.names.0.iter().map(|(k, v)| (&text[k.span.clone()], v.value.as_str())).collect();
+            assert_eq!(values, [("a", "one"), ("b", "two")]);
+            assert_eq!(fault(&format!("{text}  b: three\n")).1, "the key `b` is written twice");
+            assert_eq!(
+                rows_from_str::<Vec<u32>>(Path::new("x.yaml"), &Arc::from(format!("- 1\n{comment}- 2\n{comment}"))).unwrap(),
+                [1, 2]
+            );
+        }
     }
 
     #[test]
