@@ -83,7 +83,6 @@ mod schema;
 #[cfg(feature = "internals")]
 pub mod schema;
 #[cfg(not(feature = "internals"))]
-#[allow(dead_code, reason = "the pages and the API that use the rest are being added")]
 mod serve;
 #[cfg(feature = "internals")]
 pub mod serve;

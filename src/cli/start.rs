@@ -79,7 +79,7 @@ async fn wish_at(place: &Place, which: &Which, wish: Wish, again: bool) -> Resul
 /// Where the state of the workflows is.
 enum Place {
     /// On this machine. The state is opened when it is first needed: it is made where there is none.
-    Here(Box<Project>, OnceCell<Stores>),
+    Here(Box<Project>, Box<OnceCell<Stores>>),
     /// At a server.
     There(Box<Remote>),
 }
@@ -98,7 +98,7 @@ impl Place {
     async fn of(server: &Server, global: &Global) -> Result<Place, CommandError> {
         Ok(match server.project(global).await? {
             Some(remote) => Place::There(Box::new(remote)),
-            None => Place::Here(Box::new(files::need_project(global.project.as_deref())?), OnceCell::new()),
+            None => Place::Here(Box::new(files::need_project(global.project.as_deref())?), Box::default()),
         })
     }
 

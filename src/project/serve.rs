@@ -36,6 +36,7 @@ pub enum Role {
 
 impl Role {
     /// All roles, the one with the fewest rights first.
+    #[cfg(any(test, feature = "internals"))]
     pub const ALL: [Role; 3] = [Role::Viewer, Role::Operator, Role::Admin];
 
     /// The role as it is written in project files.

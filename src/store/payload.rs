@@ -277,6 +277,7 @@ impl PartialEq for Payload {
 
 impl Payload {
     /// An empty payload with room for `capacity` fields.
+    #[cfg(any(test, feature = "internals"))]
     pub fn with_capacity(capacity: usize) -> Self {
         Payload { built: None, fields: Vec::with_capacity(capacity) }
     }
@@ -291,6 +292,7 @@ impl Payload {
     }
 
     /// Adds a field whose path is not in the payload yet (a plan writes each target once).
+    #[cfg(any(test, feature = "internals"))]
     pub fn push(&mut self, field: Field) {
         debug_assert!(self.fields().iter().all(|have| have.path != field.path), "`{}` twice in a payload", field.path);
         self.fields_mut().push(field);

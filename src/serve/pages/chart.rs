@@ -61,7 +61,7 @@ pub fn short(value: f64) -> String {
         v if v >= 9_999_500.0 => format!("{:.0}M", v / 1e6),
         v if v >= 999_500.0 => format!("{:.1}M", v / 1e6),
         v if v >= 9_999.5 => format!("{:.0}k", v / 1e3),
-        v if v >= 9.95 || v == 0.0 => format!("{v:.0}"),
+        v if v >= 9.95 || v.fract() == 0.0 => format!("{v:.0}"),
         v if v >= 0.095 => format!("{v:.1}"),
         v => format!("{v:.2}"),
     }

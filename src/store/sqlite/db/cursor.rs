@@ -66,6 +66,7 @@ impl Store {
     ///
     /// # Errors
     /// When the file cannot be written.
+    #[cfg(any(test, feature = "internals"))]
     pub fn reset_for_replay(&self, mapping: &str, plan_fingerprint: &str) -> Result<Cursor, StoreError> {
         self.write("restart a flow", |tx| tx.reset_for_replay(mapping, plan_fingerprint))
     }
