@@ -3,13 +3,13 @@
 use std::fmt::Write;
 use std::ops::Range;
 
+use super::describe::{of_step, type_text};
 use super::group::Group;
 use super::marks::{Mark, Name, all_marks, mark_at};
 use super::words;
 use crate::count::counted;
 use crate::diagnostics::Code;
 use crate::schema::{Field, FieldType, Provenance, TableId};
-use crate::steps::{FORMULA_FUNCTIONS, FUNCTIONS, STEPS};
 
 /// Options shown at most.
 const MOST_OPTIONS: usize = 12;
@@ -71,11 +71,6 @@ fn of_mark(mark: &Mark, group: &Group) -> Option<String> {
     }
 }
 
-pub fn of_step(name: &str) -> Option<String> {
-    let info = STEPS.iter().chain(FUNCTIONS).chain(FORMULA_FUNCTIONS).find(|s| s.name == name)?;
-    Some(format!("`{}`\n\n{}", info.usage, info.summary))
-}
-
 fn of_field(id: &TableId, name: &str, group: &Group) -> Option<String> {
     let parts: Vec<&str> = name.split('.').collect();
     let field = group.catalogue.get(id)?.field(&parts)?;
@@ -120,33 +115,6 @@ fn notes(field: &Field) -> Vec<String> {
     notes.extend(field.derived.map(|d| format!("{}: its value changes although the record does not", d.name())));
     notes.extend(field.deprecated.as_ref().map(|d| format!("deprecated: {d}")));
     notes
-}
-
-/// What a field holds, in few words.
-pub fn type_text(field: &Field) -> String {
-    match &field.ty {
-        FieldType::Boolean { .. } => "true or false".to_owned(),
-        FieldType::Integer { min, max } => format!("whole number {min} to {max}"),
-        FieldType::Decimal { scale, .. } => format!("number, {scale} decimals"),
-        FieldType::Double => "floating-point number".to_owned(),
-        FieldType::Text { max: Some(max) } => format!("text({max})"),
-        FieldType::Text { max: None } => "text".to_owned(),
-        FieldType::Date => "date".to_owned(),
-        FieldType::DateTime => "date with time".to_owned(),
-        FieldType::LocalDateTime => "date with time, no zone".to_owned(),
-        FieldType::Guid => "GUID".to_owned(),
-        FieldType::Choice(set) => format!("one of {}", counted(set.options.len(), "option")),
-        FieldType::MultiChoice(set) => format!("several of {}", counted(set.options.len(), "option")),
-        FieldType::Enumeration(values) => format!("one of {}", counted(values.len(), "value")),
-        FieldType::Lookup { targets } => {
-            let names: Vec<&str> = targets.iter().map(|t| t.table.as_str()).collect();
-            format!("lookup to {}", if names.is_empty() { "a record".to_owned() } else { names.join(", ") })
-        }
-        FieldType::Link { target } => format!("link to {}", target.as_deref().unwrap_or("a record")),
-        FieldType::Collection { .. } => "many records".to_owned(),
-        FieldType::Item(inner) => counted(inner.len(), "field"),
-        FieldType::Unsupported => "unknown type".to_owned(),
-    }
 }
 
 fn option_lines(field: &Field) -> Vec<String> {

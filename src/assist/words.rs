@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::completion::place;
+use super::place::place;
 
 /// Options of mappings, event blocks and opt-out blocks.
 const OPTIONS: &[(&str, &str)] = &[

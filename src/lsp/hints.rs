@@ -3,7 +3,7 @@
 use lsp_types::{InlayHint, InlayHintKind, InlayHintLabel, Range};
 
 use super::documents::Group;
-use crate::assist::hover::type_text;
+use crate::assist::describe::type_text;
 use crate::assist::marks::{field, sides};
 use crate::syntax::ast::Source;
 

@@ -2,7 +2,7 @@
 
 use lsp_types::{CompletionItem, CompletionItemKind, InsertTextFormat};
 
-use crate::assist::hover::type_text;
+use crate::assist::describe::type_text;
 use crate::schema::{Field, FieldType, Table};
 
 pub(super) fn item(label: impl Into<String>, kind: CompletionItemKind, detail: impl Into<String>) -> CompletionItem {
