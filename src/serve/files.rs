@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use super::answer::{Failure, blocking};
-use super::site::{Served, Situation};
+use super::situation::Situation;
 use crate::app::files::{self, FilesError};
 use crate::app::plan::leave_out_two_way;
 use crate::app::source::FilesOnDisk;
@@ -57,6 +56,17 @@ pub struct TestedCase {
 }
 
 impl Files {
+    /// The files as they are now: those that are known if nothing has changed since they were read. Blocks.
+    ///
+    /// # Errors
+    /// A file or the schemas cannot be read. Errors in mapping files are part of the result.
+    pub fn current(known: Option<Arc<Files>>, project: &Arc<Project>) -> Result<Arc<Files>, AppError> {
+        match known {
+            Some(files) if Arc::ptr_eq(&files.project, project) && files.mark == FilesOnDisk::mark_of(project) => Ok(files),
+            _ => Files::read(project).map(Arc::new),
+        }
+    }
+
     fn read(project: &Arc<Project>) -> Result<Files, AppError> {
         // Before the files are read: a change in the meantime is seen the next time.
         let mark = FilesOnDisk::mark_of(project);
@@ -125,25 +135,6 @@ impl Files {
         }
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all
-    }
-}
-
-impl Served {
-    /// The mapping files as they are on disk.
-    ///
-    /// # Errors
-    /// A file or the schemas cannot be read. Errors in mapping files are part of the result.
-    pub async fn files(&self) -> Result<Arc<Files>, Failure> {
-        let project = self.project();
-        let mut kept = self.files.lock().await;
-        let known = kept.clone().filter(|files| Arc::ptr_eq(&files.project, &project));
-        let read = blocking(move || match known {
-            Some(files) if files.mark == FilesOnDisk::mark_of(&project) => Ok(files),
-            _ => Files::read(&project).map(Arc::new),
-        });
-        let files = read.await?;
-        *kept = Some(files.clone());
-        Ok(files)
     }
 }
 

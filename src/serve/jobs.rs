@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-use super::answer::Failure;
+use super::failure::Failure;
 use crate::app::drift::Drift;
 use crate::connect::Http;
 use crate::doctor::Check;

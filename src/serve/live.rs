@@ -1,27 +1,21 @@
-//! Live updates: parts of pages that are sent again when they have changed, as server-sent events.
+//! What changes in a project while its pages are open, and the parts of pages that show it.
 //!
-//! A part is rendered at most once a second for all who look at it, and sent to each only if it differs from what it has.
+//! A part is rendered at most once a second for all who look at it. `pages/live.rs` renders parts and sends them.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::extract::Path;
-use axum::response::IntoResponse;
-use axum::response::sse::{Event, KeepAlive, Sse};
+use maud::Markup;
 use tokio::sync::{Mutex as Lock, OwnedSemaphorePermit, Semaphore};
 
 use super::access::Role;
-use super::answer::{At, Failure};
-use super::pages;
+use super::failure::Failure;
 use crate::run::{Receiver, RunEvent, Subscriber};
 
 /// How often a part is looked at while somebody watches.
-const LOOK: Duration = Duration::from_secs(1);
-/// How long a connection lives; the browser opens another one, and its session is checked again.
-const LIFE: Duration = Duration::from_secs(600);
+pub const LOOK: Duration = Duration::from_secs(1);
 /// Connections of a project that are open at the same time.
 const MOST: usize = 2_000;
 /// The time over which a rate is measured.
@@ -64,7 +58,8 @@ impl Part {
         }
     }
 
-    fn of(name: &str) -> Option<Part> {
+    /// The part with this name.
+    pub fn of(name: &str) -> Option<Part> {
         Part::ALL.into_iter().find(|part| part.name() == name)
     }
 }
@@ -120,25 +115,23 @@ impl Live {
         (seconds >= 0.5).then(|| (records as f64 * 60.0 / seconds).round() as u64)
     }
 
-    /// A part as it is now, at most a second old.
-    async fn part(&self, at: &At, part: Part) -> Result<Arc<str>, Failure> {
-        let key = (part, at.caller.role);
+    /// A part as it is for a role, at most a second old. Renders it if it is older.
+    ///
+    /// # Errors
+    /// It cannot be rendered.
+    pub async fn part(&self, part: Part, role: Role, render: impl Future<Output = Result<Markup, Failure>>) -> Result<Arc<str>, Failure> {
+        let key = (part, role);
         let mut rendered = self.0.rendered.lock().await;
         if let Some(found) = rendered.get(&key).filter(|found| found.at.elapsed() < LOOK) {
             return Ok(found.html.clone());
         }
-        let html = match part {
-            Part::Workflows => pages::overview::workflows(at).await?,
-            Part::Optouts => pages::optouts::part(at).await?,
-            Part::Checks => pages::doctor::part(at),
-            Part::Drift => pages::drift::part(at),
-        };
-        let html: Arc<str> = html.into_string().into();
+        let html: Arc<str> = render.await?.into_string().into();
         rendered.insert(key, Rendered { at: Instant::now(), html: html.clone() });
         Ok(html)
     }
 
-    fn place(&self) -> Option<OwnedSemaphorePermit> {
+    /// Holds one of the connections of the project; `None` if all are in use.
+    pub fn place(&self) -> Option<OwnedSemaphorePermit> {
         self.0.places.clone().try_acquire_owned().ok()
     }
 }
@@ -155,34 +148,4 @@ impl Receiver for Written {
             self.count.fetch_add(*n, Ordering::Relaxed);
         }
     }
-}
-
-/// Sends a part of a page whenever it has changed.
-pub async fn stream(at: At, Path((_, part)): Path<(String, String)>) -> Result<impl IntoResponse, Failure> {
-    let part = Part::of(&part).ok_or_else(|| Failure::not_found("there is no such part of a page"))?;
-    let Some(place) = at.served.live.place() else { return Err(Failure::busy("too many pages of this project are open")) };
-    let ends = Instant::now() + LIFE;
-    let first = (at, None::<Arc<str>>, place);
-    let events = futures_util::stream::unfold(first, move |(at, sent, place)| async move {
-        let mut sent = sent;
-        loop {
-            if sent.is_some() {
-                tokio::time::sleep(LOOK).await;
-            }
-            if Instant::now() >= ends || !at.site.access.is_valid(&at.caller) {
-                return None;
-            }
-            let live = at.served.live.clone();
-            // What cannot be rendered now can be later; the page shows what it has.
-            let Ok(html) = live.part(&at, part).await else {
-                sent.get_or_insert_default();
-                continue;
-            };
-            if sent.as_ref() != Some(&html) {
-                let event = Event::default().event(part.name()).data(&*html);
-                return Some((Ok::<_, Infallible>(event), (at, Some(html), place)));
-            }
-        }
-    });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
 }

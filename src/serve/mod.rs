@@ -10,14 +10,18 @@ pub mod access;
 mod answer;
 mod api;
 mod assets;
+mod failure;
 mod files;
 mod jobs;
 mod live;
 pub mod metrics;
 mod pages;
+mod route;
 mod routes;
 mod runner;
+mod shell;
 mod site;
+mod situation;
 mod tls;
 
 use std::sync::Arc;
@@ -33,7 +37,8 @@ pub use api::{
     CountDocument, DeadLetterChoice, DeadLetterDocument, DeadLettersDocument, ProblemDocument, ProjectsDocument, ReplayChoice,
     WishDocument, WorkflowsDocument,
 };
-pub use routes::{Route, table};
+pub use route::Route;
+pub use routes::table;
 pub use runner::{RunnerOptions, Runners};
 pub use site::{Served, ServedError, Site};
 pub use tls::{TlsError, TlsFiles, TlsListener};

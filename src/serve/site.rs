@@ -8,14 +8,15 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex, Notify, watch};
 
 use super::access::Access;
+use super::failure::{Failure, blocking};
 use super::files::Files;
 use super::jobs::Jobs;
 use super::live::Live;
 use super::metrics::Metrics;
+use super::situation::Situation;
 use crate::app::reload::{Fixed, Reloader};
 use crate::app::state;
-use crate::connect::{CallStats, Http};
-use crate::plan::ExecutionPlan;
+use crate::connect::CallStats;
 use crate::project::{Project, ProjectError};
 use crate::run::Settings;
 use crate::store::{self, Audit, AuditEntry, AuditRecord, StoreError, Stores};
@@ -49,21 +50,6 @@ pub struct Served {
     reloader: std::sync::Mutex<Option<Reloader>>,
     /// The mapping files as they were when they were last looked at.
     pub(super) files: Mutex<Option<Arc<Files>>>,
-}
-
-/// How a project is at the moment.
-#[derive(Clone)]
-pub struct Situation {
-    /// The project file as it was when it was last read without a fault.
-    pub project: Arc<Project>,
-    /// The plan that the watch began with; none before it began.
-    pub plan: Option<Arc<ExecutionPlan>>,
-    /// The plans of workflows that were started again since then, by name.
-    pub started: BTreeMap<String, Arc<ExecutionPlan>>,
-    /// The HTTP layer of the watch, for its counts of calls.
-    pub http: Option<Http>,
-    /// Why the project is not watched, if it is not.
-    pub problem: Option<String>,
 }
 
 /// Why projects cannot be served together.
@@ -151,6 +137,19 @@ impl Served {
         let stores = state::open(&self.project(), store::Access::Write).await?;
         *kept = Some(stores.clone());
         Ok(stores)
+    }
+
+    /// The mapping files as they are on disk.
+    ///
+    /// # Errors
+    /// A file or the schemas cannot be read. Errors in mapping files are part of the result.
+    pub async fn files(&self) -> Result<Arc<Files>, Failure> {
+        let project = self.project();
+        let mut kept = self.files.lock().await;
+        let known = kept.clone();
+        let files = blocking(move || Files::current(known, &project)).await?;
+        *kept = Some(files.clone());
+        Ok(files)
     }
 
     /// The watch that begins takes up what [`Served::reload`] finds.

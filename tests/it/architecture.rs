@@ -144,11 +144,6 @@ const CIRCLES: &[(&str, &[&str], &str)] = &[
         &["cursor", "dead_letter", "due", "environment", "links", "mass", "outbox", "page", "related", "store", "tx"],
         "each table has a file with methods of the one store",
     ),
-    (
-        "serve",
-        &["answer", "jobs", "live", "pages", "site"],
-        "a project holds its jobs and its live connections, these render parts of pages, and a page is an answer about a project",
-    ),
     ("syntax", &["build", "explain", "parse", "pasted"], "faulty text is parsed again to explain it"),
 ];
 

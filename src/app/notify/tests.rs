@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::board::{Board, Cause, Look};
 use super::*;
 use crate::connect::HttpConfig;
+use crate::disk;
 use crate::project::NotifyEvent;
 use crate::store::{WorkflowNote, in_memory};
 use crate::time::{Instant, parse_instant};
@@ -125,10 +126,18 @@ async fn address(failures: usize) -> (String, Received, tokio::task::JoinHandle<
     (url, received, server)
 }
 
+fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let file = folder.join(name);
+    disk::write(&file, text.as_bytes(), disk::Access::Shared).unwrap();
+    file
+}
+
+fn project_file(folder: &Path, notify: &str) -> PathBuf {
+    write(folder, "d365map.yaml", &format!("version: 1\nnotify:\n{notify}"))
+}
+
 fn project(folder: &Path, notify: &str) -> Project {
-    let file = folder.join("d365map.yaml");
-    std::fs::write(&file, format!("version: 1\nnotify:\n{notify}")).unwrap();
-    Project::load(&file).unwrap()
+    Project::load(&project_file(folder, notify)).unwrap()
 }
 
 fn notifier(project: &Project, stores: &Stores, clock: &Clock) -> Notifier {
@@ -152,8 +161,8 @@ async fn until(clock: &Clock, done: impl Fn() -> bool) {
 async fn a_webhook_gets_signed_messages_after_failures_and_the_end_of_the_cause() {
     let (url, received, server) = address(2).await;
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("token"), "t0ken").unwrap();
-    std::fs::write(folder.path().join("key"), "k3y").unwrap();
+    write(folder.path(), "token", "t0ken");
+    write(folder.path(), "key", "k3y");
     let notify =
         format!("  webhook: {{ url: \"{url}\", token: {{ file: token }}, signing-secret: {{ file: key }} }}\n  failed-after-minutes: 1\n");
     let (project, stores, clock) = (project(folder.path(), &notify), in_memory().unwrap(), Clock::stopped(noon()));
@@ -198,7 +207,7 @@ async fn a_command_gets_the_message_on_standard_input_in_the_folder_of_the_proje
     let note = WorkflowNote::Failed { reason: "denied".to_owned(), next: Some(at + TimeDelta::hours(1)) };
     stores.control.note_workflows(&[("contacts".to_owned(), note, at)]).await.unwrap();
     let running = notifier(&project, &stores, &clock);
-    let read = || std::fs::read_to_string(folder.path().join("messages")).unwrap_or_default();
+    let read = || disk::read_text(&folder.path().join("messages"), disk::SMALL).unwrap_or_default();
     until(&clock, || read().ends_with('\n')).await;
     running.end().await;
     let message: Value = serde_json::from_str(&read()).unwrap();
@@ -227,10 +236,7 @@ async fn a_command_that_fails_or_does_not_end_is_an_error() {
 #[test]
 fn a_section_says_how_people_are_notified_and_names_known_events() {
     let folder = tempfile::tempdir().unwrap();
-    let faults = |notify: &str| {
-        std::fs::write(folder.path().join("d365map.yaml"), format!("version: 1\nnotify:\n{notify}")).unwrap();
-        Project::load(&folder.path().join("d365map.yaml")).unwrap_err().to_string()
-    };
+    let faults = |notify: &str| Project::load(&project_file(folder.path(), notify)).unwrap_err().to_string();
     assert!(faults("  dead-letters: 5\n").contains("does not say how people are notified"));
     let fault = faults("  command: [a]\n  events: [workflow-faild]\n");
     assert!(fault.contains("did you mean `workflow-failed`?"), "{fault}");

@@ -8,6 +8,7 @@ mod documents;
 mod exchange;
 mod monitor;
 mod openapi;
+mod operation;
 mod operations;
 mod opt_outs;
 mod projects;
@@ -19,5 +20,5 @@ pub use documents::{
 };
 pub use exchange::Problem;
 pub use monitor::{health, metrics, ready};
-pub use openapi::document as openapi;
-pub use operations::{BASE, routes};
+pub use operation::BASE;
+pub use operations::{description as openapi, routes};

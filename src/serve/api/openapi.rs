@@ -1,14 +1,12 @@
 //! The OpenAPI description of the API: made of the list of operations and of the types of its documents.
 
 use axum::http::Method;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
 use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::documents::{ProblemDocument, VERSION};
-use super::operations::{BASE, Operation, all};
+use super::operation::{BASE, Operation};
 use crate::serve::access::CSRF_HEADER;
 
 const DESCRIPTION: &str = "The state of d365map's projects, and what can be done with them. \
@@ -25,14 +23,14 @@ fn generator(settings: SchemaSettings) -> SchemaGenerator {
         .into_generator()
 }
 
-/// The description.
-pub fn document() -> Value {
+/// The description of these operations.
+pub(super) fn document(operations: &[Operation]) -> Value {
     let mut written = generator(SchemaSettings::draft2020_12().for_serialize());
     let mut read = generator(SchemaSettings::draft2020_12().for_deserialize());
     let mut paths: Map<String, Value> = Map::new();
     let problem = written.subschema_for::<ProblemDocument>();
-    for operation in all() {
-        let described = describe(&operation, &problem, &mut written, &mut read);
+    for operation in operations {
+        let described = describe(operation, &problem, &mut written, &mut read);
         let path = operation.path.strip_prefix(BASE).unwrap_or(operation.path).to_owned();
         if let Some(methods) = paths.entry(path).or_insert_with(|| json!({})).as_object_mut() {
             methods.insert(operation.method.as_str().to_lowercase(), described);
@@ -111,9 +109,4 @@ fn of_query(schema: &Value) -> Vec<Value> {
         json!({ "name": name, "in": "query", "description": description, "schema": schema })
     };
     members.into_iter().flatten().map(parameter).collect()
-}
-
-/// Returns the description.
-pub async fn serve() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/json")], document().to_string())
 }

@@ -1,76 +1,19 @@
 //! The list of the API's operations.
 
-use std::sync::Arc;
-
-use axum::http::Method;
-use axum::routing::{MethodRouter, get, post};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
 use schemars::{Schema, SchemaGenerator};
+use serde_json::{Map, Value};
 
 use super::documents::{
     CountDocument, DeadLetterChoice, DeadLetterDocument, DeadLettersDocument, DeadLettersQuery, LimitQuery, OptOutsDocument,
     ProjectsDocument, ReplayChoice, RunsDocument, ValuesQuery, WishDocument, WorkflowsDocument,
 };
+use super::operation::Operation;
 use super::{dead_letters, openapi, opt_outs, projects, workflows};
 use crate::app::operate::StatusDocument;
-use crate::serve::access::Right;
-use crate::serve::routes::Route;
-use crate::serve::site::Site;
-
-/// The beginning of all paths.
-pub const BASE: &str = "/api/v1";
-
-/// Gives the schema of a type.
-pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
-
-/// An operation of the API.
-pub(super) struct Operation {
-    pub(super) method: Method,
-    pub(super) path: &'static str,
-    pub(super) right: Right,
-    /// Its name in the description, from which generators of clients make the name of a function.
-    pub(super) id: &'static str,
-    /// What it does, in one sentence.
-    pub(super) summary: &'static str,
-    /// The type of the query; its members become parameters.
-    pub(super) query: Option<SchemaOf>,
-    /// The type of the body.
-    pub(super) body: Option<SchemaOf>,
-    /// The status of an answer that is not a problem, and its type.
-    pub(super) answer: (u16, SchemaOf),
-    handler: fn() -> MethodRouter<Arc<Site>>,
-}
-
-impl Operation {
-    const fn read(
-        path: &'static str,
-        id: &'static str,
-        summary: &'static str,
-        answer: SchemaOf,
-        handler: fn() -> MethodRouter<Arc<Site>>,
-    ) -> Operation {
-        Operation { method: Method::GET, path, right: Right::View, id, summary, query: None, body: None, answer: (200, answer), handler }
-    }
-
-    const fn act(
-        path: &'static str,
-        id: &'static str,
-        summary: &'static str,
-        answer: (u16, SchemaOf),
-        handler: fn() -> MethodRouter<Arc<Site>>,
-    ) -> Operation {
-        Operation { method: Method::POST, path, right: Right::Operate, id, summary, query: None, body: None, answer, handler }
-    }
-
-    const fn asks(mut self, query: SchemaOf) -> Operation {
-        self.query = Some(query);
-        self
-    }
-
-    const fn takes(mut self, body: SchemaOf) -> Operation {
-        self.body = Some(body);
-        self
-    }
-}
+use crate::serve::route::Route;
 
 fn of<T: schemars::JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
@@ -82,15 +25,9 @@ fn members<T: schemars::JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 }
 
 /// All operations.
-pub(super) fn all() -> Vec<Operation> {
+fn all() -> Vec<Operation> {
     let mut all = vec![
-        Operation::read(
-            "/api/v1/openapi.json",
-            "getDescription",
-            "Returns this description.",
-            of::<serde_json::Map<String, serde_json::Value>>,
-            || get(openapi::serve),
-        ),
+        Operation::read("/api/v1/openapi.json", "getDescription", "Returns this description.", of::<Map<String, Value>>, || get(describe)),
         Operation::read("/api/v1/projects", "listProjects", "Lists the projects of the server.", of::<ProjectsDocument>, || {
             get(projects::list)
         }),
@@ -232,9 +169,23 @@ pub fn routes() -> impl Iterator<Item = Route> {
     all().into_iter().map(|operation| Route::api(operation.method, operation.path, operation.right, operation.handler))
 }
 
+/// The OpenAPI description of the API.
+pub fn description() -> Value {
+    openapi::document(&all())
+}
+
+/// Returns the description.
+async fn describe() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], description().to_string())
+}
+
 #[cfg(test)]
 mod tests {
+    use axum::http::Method;
+
     use super::*;
+    use crate::serve::access::Right;
+    use crate::serve::api::operation::BASE;
 
     #[test]
     fn every_path_begins_in_the_same_way_and_every_operation_has_its_own_name() {

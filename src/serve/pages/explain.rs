@@ -4,9 +4,9 @@ use axum::extract::Path;
 use maud::{Markup, html};
 
 use super::markdown;
-use super::outside;
 use crate::diagnostics::{Code, nearest};
 use crate::serve::answer::Failure;
+use crate::serve::shell::outside;
 
 /// Lists all codes.
 pub async fn list() -> Markup {

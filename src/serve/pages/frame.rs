@@ -1,10 +1,10 @@
-//! What is around every page.
+//! What is around every page of a project.
 
-use maud::{DOCTYPE, Markup, html};
+use maud::{Markup, html};
 
 use crate::serve::access::Right;
-use crate::serve::answer::{At, Failure};
-use crate::serve::assets::VERSION;
+use crate::serve::answer::At;
+use crate::serve::shell::document;
 
 /// The pages of a project, as its navigation has them: path, name, and the right that the page needs.
 const TABS: &[(&str, &str, Right)] = &[
@@ -19,25 +19,6 @@ const TABS: &[(&str, &str, Right)] = &[
     ("/privacy", "Privacy", Right::Administer),
     ("/settings", "Settings", Right::View),
 ];
-
-fn document(title: &str, body: &Markup) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (title) " – d365map" }
-                link rel="icon" href="/assets/icon.svg" type="image/svg+xml";
-                link rel="stylesheet" href={ "/assets/style.css?v=" (VERSION) };
-                script src={ "/assets/live.js?v=" (VERSION) } defer {}
-                script src={ "/assets/editor.js?v=" (VERSION) } defer {}
-            }
-            body { (body) }
-        }
-    }
-}
 
 /// A page of a project. `tab` is the path of the tab that it belongs to.
 pub fn page(at: &At, tab: &str, title: &str, content: &Markup) -> Markup {
@@ -100,34 +81,4 @@ pub fn segment(text: &str) -> String {
 /// The field of a form that shows that a page of this server sent it.
 pub fn csrf(at: &At) -> Markup {
     html! { input type="hidden" name="csrf" value=(at.caller.csrf.as_deref().unwrap_or_default()); }
-}
-
-/// A page outside projects, for people who have no session or whose request failed.
-pub fn outside(title: &str, content: &Markup) -> Markup {
-    let body = html! {
-        header.top { a.brand href="/" { "d365map" } }
-        main.narrow #content { h1 { (title) } (content) }
-    };
-    document(title, &body)
-}
-
-/// A failure as a page.
-pub fn failure(failure: &Failure) -> Markup {
-    let title = match failure.status.as_u16() {
-        404 => "Not found",
-        403 => "Not allowed",
-        409 => "Not done",
-        400 | 422 => "This cannot be done",
-        502 => "A service did not answer as expected",
-        503 => "Not available at the moment",
-        _ => "Something went wrong",
-    };
-    let content = html! {
-        div.notice.bad role="alert" {
-            pre { (failure.message) }
-            @for hint in &failure.hints { p { (hint) } }
-        }
-        p { a href="/" { "Back to the overview" } }
-    };
-    outside(title, &content)
 }

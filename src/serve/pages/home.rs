@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 
-use super::outside;
+use crate::serve::shell::outside;
 use crate::serve::site::Site;
 
 /// Lists the projects; with one, its overview.

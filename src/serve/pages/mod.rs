@@ -8,6 +8,7 @@ pub mod editor;
 pub mod explain;
 mod frame;
 pub mod home;
+pub mod live;
 pub mod mappings;
 mod markdown;
 pub mod optouts;
@@ -17,4 +18,4 @@ pub mod privacy;
 pub mod runs;
 pub mod settings;
 
-pub use frame::{failure, outside, page};
+pub use frame::page;
