@@ -11,6 +11,7 @@ use super::site::Site;
 /// A route.
 pub struct Route {
     /// The method.
+    #[cfg_attr(not(feature = "internals"), allow(dead_code, reason = "tests go through the table"))]
     pub method: Method,
     /// The path, with parameters in braces.
     pub path: &'static str,

@@ -120,11 +120,6 @@ impl Served {
         self.now().project
     }
 
-    /// The calls to services since the watch began.
-    pub fn calls(&self) -> CallStats {
-        self.now().http.map(|http| http.stats()).unwrap_or_default()
-    }
-
     /// The state, for reading and for changes beside the run.
     ///
     /// # Errors

@@ -62,14 +62,9 @@ pub struct CallCounts {
     pub milliseconds: u64,
 }
 
-macro_rules! sums {
+macro_rules! differences {
     ($($counts:ident { $($field:ident),+ })+) => {$(
         impl $counts {
-            /// Returns the sums.
-            pub fn plus(self, other: Self) -> Self {
-                $counts { $($field: self.$field.saturating_add(other.$field),)+ }
-            }
-
             /// Returns the differences, 0 where the other is larger.
             pub fn minus(self, other: Self) -> Self {
                 $counts { $($field: self.$field.saturating_sub(other.$field),)+ }
@@ -78,7 +73,7 @@ macro_rules! sums {
     )+};
 }
 
-sums! {
+differences! {
     RecordCounts { read, created, updated, deleted, rejected, failed }
     CallCounts { calls, throttled, failed, milliseconds }
 }

@@ -29,6 +29,7 @@ pub enum Right {
 
 impl Right {
     /// All rights.
+    #[cfg(any(test, feature = "internals"))]
     pub const ALL: [Right; 5] = [Right::View, Right::ShowValues, Right::Operate, Right::Edit, Right::Administer];
 
     /// The role with the fewest rights that has this one.

@@ -20,6 +20,7 @@ pub struct Metric {
     /// What kind.
     pub kind: Kind,
     /// The labels of its series.
+    #[cfg_attr(not(feature = "internals"), allow(dead_code, reason = "a test compares the documents with it"))]
     pub labels: &'static [&'static str],
     /// What it says.
     pub help: &'static str,

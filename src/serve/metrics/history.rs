@@ -1,18 +1,15 @@
-//! The history for charts: what was done in each minute, kept in the store, and series of the last hour, day or week.
+//! The history for charts: what was done in each minute, kept in the store.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
-use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::ProjectMetrics;
 use crate::connect::CallStats;
 use crate::run::Clock;
-use crate::store::{CallCounts, RecordCounts, Sample, Samples, StoreError};
-use crate::time::Instant;
+use crate::store::{CallCounts, RecordCounts, Samples, StoreError};
 
 /// From one sample to the next.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -114,92 +111,4 @@ fn calls(stats: &CallStats) -> BTreeMap<String, CallCounts> {
         ((*api).to_owned(), counts)
     });
     counts.collect()
-}
-
-/// How far back a chart goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Period {
-    /// The last hour, by minutes.
-    Hour,
-    /// The last day, by ten minutes.
-    Day,
-    /// The last week, by hours.
-    Week,
-}
-
-impl Period {
-    /// The length of a step.
-    pub fn step(self) -> TimeDelta {
-        match self {
-            Period::Hour => TimeDelta::minutes(1),
-            Period::Day => TimeDelta::minutes(10),
-            Period::Week => TimeDelta::hours(1),
-        }
-    }
-
-    /// The number of steps.
-    pub fn steps(self) -> usize {
-        match self {
-            Period::Hour => 60,
-            Period::Day => 144,
-            Period::Week => 168,
-        }
-    }
-}
-
-/// What was done in each step of a period, the present step at the end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Series {
-    /// The period.
-    pub period: Period,
-    /// When the first step begins.
-    pub begins: Instant,
-    /// Records by workflow, a number for each step.
-    pub records: BTreeMap<String, Vec<RecordCounts>>,
-    /// Calls by API, a number for each step.
-    pub calls: BTreeMap<String, Vec<CallCounts>>,
-}
-
-impl Series {
-    /// The counts of all workflows, a number for each step.
-    pub fn all_records(&self) -> Vec<RecordCounts> {
-        let none = vec![RecordCounts::default(); self.period.steps()];
-        self.records.values().fold(none, |sum, of| sum.into_iter().zip(of).map(|(a, b)| a.plus(*b)).collect())
-    }
-}
-
-/// Returns what was done in the last hour, day or week.
-///
-/// # Errors
-/// The store cannot be read.
-pub async fn series(samples: &dyn Samples, period: Period, now: Instant) -> Result<Series, StoreError> {
-    let step = period.step().num_milliseconds();
-    let last = now.timestamp_millis().div_euclid(step) * step;
-    let first = last - step * (period.steps() as i64 - 1);
-    let instant = |millis| Instant::from_timestamp_millis(millis).unwrap_or_default();
-    let (records, calls) = samples.samples(instant(first), instant(last + step)).await?;
-    let place = |at: Instant| usize::try_from((at.timestamp_millis() - first).div_euclid(step)).ok();
-    Ok(Series {
-        period,
-        begins: instant(first),
-        records: gather(records, period.steps(), place, RecordCounts::plus),
-        calls: gather(calls, period.steps(), place, CallCounts::plus),
-    })
-}
-
-fn gather<T: Default + Copy>(
-    samples: Vec<Sample<T>>,
-    steps: usize,
-    place: impl Fn(Instant) -> Option<usize>,
-    plus: fn(T, T) -> T,
-) -> BTreeMap<String, Vec<T>> {
-    let mut gathered: BTreeMap<String, Vec<T>> = BTreeMap::new();
-    for Sample { at, name, counts } in samples {
-        let of = gathered.entry(name).or_insert_with(|| vec![T::default(); steps]);
-        if let Some(sum) = place(at).and_then(|place| of.get_mut(place)) {
-            *sum = plus(*sum, counts);
-        }
-    }
-    gathered
 }
