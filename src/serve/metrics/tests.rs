@@ -7,7 +7,7 @@ use super::*;
 use crate::connect::HttpConfig;
 use crate::connect::http::Request;
 use crate::run::{Note, Problem, RunEvent};
-use crate::store::{RecordCounts, WorkflowNote, in_memory};
+use crate::store::{WorkflowNote, in_memory};
 use crate::time::{Instant, parse_instant};
 
 fn noon() -> Instant {
