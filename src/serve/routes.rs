@@ -9,7 +9,9 @@ use axum::routing::{get, post};
 
 use super::access::Right;
 use super::answer::Failure;
-use super::pages::{dead_letters, doctor, drift, editor, explain, home, live, mappings, optouts, overview, privacy, runs, settings};
+use super::pages::{
+    audit, dead_letters, doctor, drift, editor, explain, home, live, mappings, optouts, overview, privacy, runs, settings,
+};
 use super::route::Route;
 use super::site::Site;
 use super::{api, assets};
@@ -54,6 +56,7 @@ pub fn table() -> Vec<Route> {
         Route::action("/p/{project}/privacy/report", Right::Administer, || post(privacy::report)),
         Route::action("/p/{project}/privacy/forget", Right::Administer, || post(privacy::forget)),
         Route::action("/p/{project}/privacy/lift", Right::Administer, || post(privacy::lift)),
+        Route::page("/p/{project}/audit", Right::Administer, || get(audit::show)),
         Route::live("/live/{project}/{part}", Right::View, || get(live::stream)),
         Route::api(Method::GET, "/metrics", Right::View, || get(api::metrics)),
         Route::open(Method::GET, "/assets/{name}", || get(assets::file)),

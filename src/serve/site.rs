@@ -19,7 +19,7 @@ use crate::app::state;
 use crate::connect::CallStats;
 use crate::project::{Project, ProjectError};
 use crate::run::Settings;
-use crate::store::{self, Audit, AuditEntry, AuditRecord, StoreError, Stores};
+use crate::store::{self, Audit, AuditEntry, AuditFilter, AuditRecord, StoreError, Stores};
 
 /// What all requests share.
 pub struct Site {
@@ -179,8 +179,8 @@ impl Audit for Served {
         self.stores().await?.audit.note_audit(entry).await
     }
 
-    async fn audit(&self, before: Option<i64>, limit: usize) -> Result<Vec<AuditRecord>, StoreError> {
-        self.stores().await?.audit.audit(before, limit).await
+    async fn audit(&self, filter: &AuditFilter, before: Option<i64>, limit: usize) -> Result<Vec<AuditRecord>, StoreError> {
+        self.stores().await?.audit.audit(filter, before, limit).await
     }
 }
 

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use super::types::words;
@@ -17,8 +18,18 @@ pub trait Audit: Send + Sync {
     /// Adds an entry. Entries that are older than [`AUDIT_RETENTION`] by the time of the new one are removed.
     async fn note_audit(&self, entry: AuditEntry) -> Result<(), StoreError>;
 
-    /// Returns up to `limit` entries, the one that was added last first; with `before`, those that were added before that number.
-    async fn audit(&self, before: Option<i64>, limit: usize) -> Result<Vec<AuditRecord>, StoreError>;
+    /// Returns up to `limit` of the entries that are meant, the one that was added last first; with `before`, those that were added before
+    /// that number.
+    async fn audit(&self, filter: &AuditFilter, before: Option<i64>, limit: usize) -> Result<Vec<AuditRecord>, StoreError>;
+}
+
+/// Which entries are meant; the default is all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// Of exactly this person or client; empty for strangers.
+    pub who: Option<String>,
+    /// Of this action.
+    pub action: Option<String>,
 }
 
 words! {
@@ -34,7 +45,7 @@ words! {
 }
 
 /// What somebody did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditEntry {
     /// When.
     pub at: Instant,
@@ -53,7 +64,7 @@ pub struct AuditEntry {
 }
 
 /// An entry with its number.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditRecord {
     /// Its number; a later one has a higher number.
     pub id: i64,

@@ -50,7 +50,7 @@ mod usage;
 use std::sync::Arc;
 
 pub use alerts::Alerts;
-pub use audit::{AUDIT_RETENTION, Audit, AuditEntry, AuditRecord, AuditResult};
+pub use audit::{AUDIT_RETENTION, Audit, AuditEntry, AuditFilter, AuditRecord, AuditResult};
 pub use control::{
     Control, FINISHED, KnownWorkflow, MappingStatus, PlannedWorkflow, Recognition, RenamedWorkflow, Status, Totals, Wish, WorkflowIdentity,
     WorkflowNote, WorkflowRecord, WorkflowState,

@@ -17,6 +17,7 @@ const TABS: &[(&str, &str, Right)] = &[
     ("/doctor", "Doctor", Right::View),
     ("/drift", "Schema drift", Right::View),
     ("/privacy", "Privacy", Right::Administer),
+    ("/audit", "Audit log", Right::Administer),
     ("/settings", "Settings", Right::View),
 ];
 

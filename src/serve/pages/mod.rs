@@ -1,5 +1,6 @@
 //! The pages: one file for each, rendered on the server. What is shown of a service, a mapping or a person is text, never markup.
 
+pub mod audit;
 mod chart;
 pub mod dead_letters;
 pub mod doctor;

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::blocking;
 use super::db::Store;
-use crate::store::{Audit, AuditEntry, AuditRecord, StoreError};
+use crate::store::{Audit, AuditEntry, AuditFilter, AuditRecord, StoreError};
 
 #[async_trait]
 impl Audit for Store {
@@ -12,7 +12,8 @@ impl Audit for Store {
         blocking(self, move |store| store.note_audit(&entry)).await
     }
 
-    async fn audit(&self, before: Option<i64>, limit: usize) -> Result<Vec<AuditRecord>, StoreError> {
-        blocking(self, move |store| store.audit(before, limit)).await
+    async fn audit(&self, filter: &AuditFilter, before: Option<i64>, limit: usize) -> Result<Vec<AuditRecord>, StoreError> {
+        let filter = filter.clone();
+        blocking(self, move |store| store.audit(&filter, before, limit)).await
     }
 }

@@ -1,7 +1,7 @@
 //! The audit log.
 
 use chrono::TimeDelta;
-use d365map::store::{AUDIT_RETENTION, AuditEntry, AuditRecord, AuditResult, Stores};
+use d365map::store::{AUDIT_RETENTION, AuditEntry, AuditFilter, AuditRecord, AuditResult, Stores};
 use d365map::time::{Instant, parse_instant};
 
 use super::{New, rules, wait};
@@ -9,6 +9,7 @@ use super::{New, rules, wait};
 rules! {
     an_entry_is_kept_as_it_was_added_and_survives_the_death_of_the_process,
     entries_are_read_backwards_page_by_page_whatever_is_added_meanwhile,
+    entries_of_a_person_or_of_an_action_are_paged_without_the_others,
     entries_of_more_than_400_days_ago_are_removed_and_their_numbers_are_not_used_again,
 }
 
@@ -33,7 +34,7 @@ fn note(stores: &Stores, entry: AuditEntry) {
 }
 
 fn read(stores: &Stores, before: Option<i64>, limit: usize) -> Vec<AuditRecord> {
-    wait(stores.audit.audit(before, limit)).unwrap()
+    wait(stores.audit.audit(&AuditFilter::default(), before, limit)).unwrap()
 }
 
 fn objects(records: &[AuditRecord]) -> Vec<&str> {
@@ -66,6 +67,30 @@ fn entries_are_read_backwards_page_by_page_whatever_is_added_meanwhile(store: Ne
     assert_eq!(objects(&second), ["2", "1"]);
     assert_eq!(objects(&read(&stores, Some(second[1].id), 2)), ["0"]);
     assert!(read(&stores, Some(0), 2).is_empty());
+}
+
+fn entries_of_a_person_or_of_an_action_are_paged_without_the_others(store: New) {
+    let mut store = store();
+    let stores = store.open();
+    for n in 0..4 {
+        note(&stores, entry(&format!("ada {n}"), at(n)));
+        note(&stores, AuditEntry { who: "Ada@contoso.com".to_owned(), ..entry(&format!("other {n}"), at(n)) });
+        note(&stores, AuditEntry { action: "stop".to_owned(), ..entry(&format!("stop {n}"), at(n)) });
+        note(&stores, AuditEntry { who: String::new(), ..entry(&format!("stranger {n}"), at(n)) });
+    }
+    let read = |who: Option<&str>, action: Option<&str>, before: Option<i64>| {
+        let filter = AuditFilter { who: who.map(str::to_owned), action: action.map(str::to_owned) };
+        wait(stores.audit.audit(&filter, before, 3)).unwrap()
+    };
+    let first = read(Some("ada@contoso.com"), Some("start"), None);
+    assert_eq!(objects(&first), ["ada 3", "ada 2", "ada 1"]);
+    assert_eq!(objects(&read(Some("ada@contoso.com"), Some("start"), Some(first[2].id))), ["ada 0"]);
+    assert_eq!(objects(&read(Some("ada@contoso.com"), None, None)), ["stop 3", "ada 3", "stop 2"]);
+    assert_eq!(objects(&read(None, Some("stop"), None)), ["stop 3", "stop 2", "stop 1"]);
+    assert_eq!(objects(&read(Some(""), None, None)), ["stranger 3", "stranger 2", "stranger 1"]);
+    for other in ["ada%", "ada", "' OR 1=1 --"] {
+        assert!(read(Some(other), None, None).is_empty() && read(None, Some(other), None).is_empty(), "{other}");
+    }
 }
 
 fn entries_of_more_than_400_days_ago_are_removed_and_their_numbers_are_not_used_again(store: New) {

@@ -10,7 +10,7 @@ use d365map::run::Clock;
 use d365map::serve::access::{
     Access, AccessConfig, AccessError, ApiClient, Auditor, BODY_LIMIT, Caller, Door, Peer, Rate, Rates, Right, Role,
 };
-use d365map::store::{Audit, AuditResult, in_memory};
+use d365map::store::{Audit, AuditFilter, AuditResult, in_memory};
 use d365map::time;
 use reqwest::header::{HeaderMap, SET_COOKIE};
 use reqwest::{Client, Method, StatusCode};
@@ -421,7 +421,7 @@ async fn what_people_and_clients_do_is_in_the_audit_log() {
     let bearer = format!("Bearer {}", token(Role::Viewer));
     site.send(Method::POST, "/api/v1/operate", &[("authorization", &bearer)], "").await;
     site.post_form("/sign-out", &[("cookie", &cookie)], &format!("csrf={csrf}")).await;
-    let mut entries = site.audit.audit(None, 10).await.expect("a log");
+    let mut entries = site.audit.audit(&AuditFilter::default(), None, 10).await.expect("a log");
     entries.reverse();
     let told: Vec<_> = entries
         .iter()

@@ -2,6 +2,7 @@
 
 mod access;
 mod api;
+mod audit;
 mod checks;
 mod desk;
 mod editor;

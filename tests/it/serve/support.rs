@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use d365map::run::Clock;
-use d365map::serve::access::{Access, AccessConfig, ApiClient, Role};
+use d365map::serve::access::{Access, AccessConfig, ApiClient, Auditor, Role};
 use d365map::serve::{RunnerOptions, Runners, Served, Site, answer_requests};
+use d365map::store::Audit;
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, StatusCode};
 use secrecy::SecretString;
@@ -61,8 +62,10 @@ impl Serving {
         let mut config = AccessConfig::local(address, Clock::default());
         let client = |role: Role| ApiClient { name: format!("the {}", role.name()), token: SecretString::from(token(role)), role };
         config.clients = Role::ALL.into_iter().map(client).collect();
-        let access = Access::new(config).expect("a safe configuration");
         let projects = Served::load(&[folder(&world)]).expect("a project");
+        let logs = projects.iter().map(|(name, served)| (name.clone(), served.clone() as Arc<dyn Audit>));
+        config.auditor = Auditor::new(Clock::default(), logs);
+        let access = Access::new(config).expect("a safe configuration");
         let site = Arc::new(Site { projects, access, metrics: Arc::default() });
         let stop = CancellationToken::new();
         tokio::spawn(answer_requests(listener, site.clone(), stop.clone()));

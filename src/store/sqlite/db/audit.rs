@@ -4,7 +4,7 @@ use rusqlite::params;
 
 use super::store::Store;
 use super::types::{instant, millis};
-use crate::store::{AUDIT_RETENTION, AuditEntry, AuditRecord, StoreError};
+use crate::store::{AUDIT_RETENTION, AuditEntry, AuditFilter, AuditRecord, StoreError};
 
 /// Old entries that are removed with one new one: a log that was not written to for long is not emptied in one transaction.
 const REMOVED_AT_ONCE: i64 = 1000;
@@ -27,16 +27,18 @@ impl Store {
         })
     }
 
-    /// Returns entries, the one that was added last first.
+    /// Returns the entries that are meant, the one that was added last first.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn audit(&self, before: Option<i64>, limit: usize) -> Result<Vec<AuditRecord>, StoreError> {
+    pub fn audit(&self, filter: &AuditFilter, before: Option<i64>, limit: usize) -> Result<Vec<AuditRecord>, StoreError> {
         self.read("read the audit log", |conn, _| {
             let mut statement = conn.prepare_cached(
-                "SELECT id, at, who, role, action, object, result, origin FROM audit WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
+                "SELECT id, at, who, role, action, object, result, origin FROM audit
+                 WHERE id < ?1 AND (?2 IS NULL OR who = ?2) AND (?3 IS NULL OR action = ?3) ORDER BY id DESC LIMIT ?4",
             )?;
-            let rows = statement.query_map(params![before.unwrap_or(i64::MAX), i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let rows = statement.query_map(params![before.unwrap_or(i64::MAX), filter.who, filter.action, limit], |row| {
                 let entry = AuditEntry {
                     at: instant(row.get(1)?),
                     who: row.get(2)?,
