@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::store::{DeadLetter, Holder, MassChange, OptoutState, RunRecord, WorkflowRecord};
+use crate::store::{AuditRecord, DeadLetter, Holder, MassChange, OptoutState, RunRecord, WorkflowRecord};
 use crate::time::Instant;
 
 /// The version of all documents. It goes up if a document changes in a way that could break a program that reads it.
@@ -129,6 +129,17 @@ pub struct RunsDocument {
     pub runs: Vec<RunRecord>,
 }
 
+/// A page of the audit log.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct AuditDocument {
+    /// The version of the document.
+    pub version: u32,
+    /// The entries, the newest first.
+    pub entries: Vec<AuditRecord>,
+    /// What `before` is for the next page; null on the last one.
+    pub next: Option<i64>,
+}
+
 /// The opt-outs of a project.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OptOutsDocument {
@@ -167,6 +178,20 @@ pub struct DeadLettersQuery {
     pub limit: Option<u16>,
     /// Show values of records. Needs the role operator, and is noted in the audit log.
     pub values: bool,
+}
+
+/// Which page of the audit log is asked for.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct AuditQuery {
+    /// Of exactly this person or client. An empty text means requests without a session or token.
+    pub who: Option<String>,
+    /// Of this action.
+    pub action: Option<String>,
+    /// With numbers below this one: `next` of the page before.
+    pub before: Option<i64>,
+    /// The maximum number of entries in the answer: 100 unless another number is given, 1000 at most.
+    pub limit: Option<u16>,
 }
 
 /// Whether values are shown.

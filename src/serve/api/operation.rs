@@ -54,6 +54,11 @@ impl Operation {
         Operation { method: Method::POST, path, right: Right::Operate, id, summary, query: None, body: None, answer, handler }
     }
 
+    pub(super) const fn needs(mut self, right: Right) -> Operation {
+        self.right = right;
+        self
+    }
+
     pub(super) const fn asks(mut self, query: SchemaOf) -> Operation {
         self.query = Some(query);
         self

@@ -1,14 +1,15 @@
-//! Projects: the list of them, their state, and their runs.
+//! Projects: the list of them, their state, their runs, and their audit log.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 
-use super::documents::{LimitQuery, ProjectDocument, ProjectsDocument, RunsDocument, VERSION};
+use super::documents::{AuditDocument, AuditQuery, LimitQuery, ProjectDocument, ProjectsDocument, RunsDocument, VERSION};
 use super::exchange::{Answer, Asked, Document, Given};
 use crate::app::operate::{self, StatusDocument};
 use crate::serve::access::Right;
 use crate::serve::site::Site;
+use crate::store::AuditFilter;
 
 /// Entries of a list unless another number is asked for.
 pub const USUAL: u16 = 100;
@@ -39,4 +40,16 @@ pub async fn runs(Asked(at): Asked, Given(query): Given<LimitQuery>) -> Answer<R
     let runs = at.served.stores().await?.runs;
     let limit = usize::from(query.limit.unwrap_or(USUAL).min(MOST));
     Ok(Document::of(RunsDocument { version: VERSION, runs: runs.runs(limit).await? }))
+}
+
+/// Lists entries of the audit log.
+pub async fn audit(Asked(at): Asked, Given(query): Given<AuditQuery>) -> Answer<AuditDocument> {
+    let audit = at.served.stores().await?.audit;
+    let limit = usize::from(query.limit.unwrap_or(USUAL).min(MOST));
+    let filter = AuditFilter { who: query.who, action: query.action };
+    let mut entries = audit.audit(&filter, query.before, limit + 1).await?;
+    let more = entries.len() > limit;
+    entries.truncate(limit);
+    let next = entries.last().filter(|_| more).map(|record| record.id);
+    Ok(Document::of(AuditDocument { version: VERSION, entries, next }))
 }

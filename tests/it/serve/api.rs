@@ -240,6 +240,32 @@ async fn dead_letters_are_retried_and_dropped_by_a_program() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_audit_log_is_paged_and_filtered_for_a_program_of_an_administrator() {
+    let serving = serving(World::empty().await).await;
+    for number in [7, 9] {
+        assert_eq!(post(&serving, &below("/dead-letters/drop"), Some(json!({"ids": [number]}))).await.0, 400);
+    }
+    for role in [Role::Viewer, Role::Operator] {
+        assert_eq!(ask(&serving, role, Method::GET, &below("/audit"), None).await.status, 403, "{}", role.name());
+    }
+    let objects = |document: &Value| -> Vec<String> {
+        let entries = document["entries"].as_array().expect("a list");
+        entries.iter().map(|entry| entry["object"].as_str().expect("a text").to_owned()).collect()
+    };
+    let first = read(&serving, Role::Admin, &below("/audit?action=drop&limit=1")).await;
+    let entry = &first["entries"][0];
+    assert_eq!((&entry["who"], &entry["role"], &entry["result"]), (&json!("the operator"), &json!("operator"), &json!("failed")));
+    assert_eq!(objects(&first), ["dead letters 9"]);
+    let next = first["next"].as_i64().expect("another page");
+    let second = read(&serving, Role::Admin, &below(&format!("/audit?action=drop&limit=1&before={next}"))).await;
+    assert_eq!((objects(&second), &second["next"]), (vec!["dead letters 7".to_owned()], &Value::Null));
+    let refused = read(&serving, Role::Admin, &below("/audit?who=the%20viewer")).await;
+    assert_eq!((objects(&refused).len(), &refused["entries"][0]["result"]), (1, &json!("refused")));
+    assert_eq!(objects(&read(&serving, Role::Admin, &below("/audit?who=other")).await), Vec::<String>::new());
+    serving.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_changes_nothing_and_a_session_needs_its_csrf_token() {
     let serving = serving(World::empty().await).await;
     for route in table().iter().filter(|route| route.path.starts_with("/api/v1") && route.method == Method::POST) {
