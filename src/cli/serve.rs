@@ -51,7 +51,8 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     let project = first.ok_or(FilesError::NoProject)?;
     let listen = args.listen.unwrap_or(project.serve.listen);
     let access = access(args, &project, &projects, listen).map_err(refused)?;
-    let site = Arc::new(Site { projects, access: access.clone(), metrics: Arc::default() });
+    let stop = CancellationToken::new();
+    let site = Arc::new(Site { projects, access: access.clone(), metrics: Arc::default(), stop: stop.clone() });
     let runtime = server_runtime()?;
     let listening =
         |error| CommandError::usage(format!("{listen} cannot be used: {error}")).hint("choose another port: `--listen 127.0.0.1:8071`");
@@ -66,7 +67,6 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
         Some(files) => Listening::Tls(runtime.block_on(async { TlsListener::new(listener, address, files) }).map_err(CommandError::usage)?),
         None => Listening::Plain(listener),
     };
-    let stop = CancellationToken::new();
     let _watchdog = runtime.block_on(async {
         stop_on_signals(stop.clone());
         reload_on_hangup(site.clone(), |site| site.projects.values().for_each(|served| served.reload()));
@@ -82,8 +82,8 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     }
     service_manager::ready();
     let served = match listener {
-        Listening::Plain(listener) => runtime.block_on(answer_requests(listener, site, stop.clone())),
-        Listening::Tls(listener) => runtime.block_on(answer_requests(listener, site, stop.clone())),
+        Listening::Plain(listener) => runtime.block_on(answer_requests(listener, site)),
+        Listening::Tls(listener) => runtime.block_on(answer_requests(listener, site)),
     };
     stop.cancel();
     runners.end();

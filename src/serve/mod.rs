@@ -29,7 +29,6 @@ use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
-use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "internals")]
 pub use api::openapi;
@@ -46,16 +45,17 @@ pub use tls::{TlsError, TlsFiles, TlsListener};
 /// How long requests that are being answered are waited for at the end.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
-/// Answers requests until `stop` is cancelled. Open live connections end then; other requests have a few seconds.
+/// Answers requests until [`Site::stop`] is cancelled. Live connections end then; other requests have a few seconds.
 ///
 /// # Errors
 /// The system's, if the listener cannot be used.
-pub async fn answer_requests<L>(listener: L, site: Arc<Site>, stop: CancellationToken) -> std::io::Result<()>
+pub async fn answer_requests<L>(listener: L, site: Arc<Site>) -> std::io::Result<()>
 where
     L: Listener,
     L::Addr: std::fmt::Debug,
     access::Peer: for<'a> Connected<IncomingStream<'a, L>>,
 {
+    let stop = site.stop.clone();
     let projects: Vec<_> = site.projects.values().cloned().collect();
     let app = routes::router(site).into_make_service_with_connect_info::<access::Peer>();
     let server = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());

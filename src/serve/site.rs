@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::access::Access;
 use super::failure::{Failure, blocking};
@@ -29,6 +30,8 @@ pub struct Site {
     pub access: Access,
     /// What monitoring sees.
     pub metrics: Arc<Metrics>,
+    /// Cancelled when the server is to stop.
+    pub stop: CancellationToken,
 }
 
 /// A project that is served.

@@ -37,9 +37,13 @@ pub async fn stream(at: At, Path((_, part)): Path<(String, String)>) -> Result<i
         let mut sent = sent;
         loop {
             if sent.is_some() {
-                tokio::time::sleep(LOOK).await;
+                tokio::select! {
+                    () = at.site.stop.cancelled() => {}
+                    () = tokio::time::sleep(LOOK) => {}
+                }
             }
-            if Instant::now() >= ends || !at.site.access.is_valid(&at.caller) {
+            // The end of the server waits for answers that are being given, and a stream is one.
+            if at.site.stop.is_cancelled() || Instant::now() >= ends || !at.site.access.is_valid(&at.caller) {
                 return None;
             }
             let live = at.served.live.clone();

@@ -72,9 +72,9 @@ impl Desk {
         let address = listener.local_addr().expect("an address");
         let access = Access::new(AccessConfig::local(address, Clock::default())).expect("a safe configuration");
         let projects = Served::load(&[root]).expect("a project");
-        let site = Arc::new(Site { projects, access, metrics: Arc::default() });
         let stop = CancellationToken::new();
-        tokio::spawn(answer_requests(listener, site.clone(), stop.clone()));
+        let site = Arc::new(Site { projects, access, metrics: Arc::default(), stop: stop.clone() });
+        tokio::spawn(answer_requests(listener, site.clone()));
         let client = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().expect("a client");
         let link = site.access.link(address.port());
         let answer = client.get(&link).send().await.expect("an answer");

@@ -6,6 +6,7 @@ mod audit;
 mod checks;
 mod desk;
 mod editor;
+mod live;
 mod oidc;
 mod optouts;
 mod pages;

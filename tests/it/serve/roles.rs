@@ -43,9 +43,9 @@ impl Service {
         let config = AccessConfig { clients, ..AccessConfig::local(address, Clock::default()) };
         let access = Access::new(config).expect("a safe configuration");
         let projects = Served::load(&[root]).expect("a project");
-        let site = Arc::new(Site { projects, access: access.clone(), metrics: Arc::default() });
         let stop = CancellationToken::new();
-        tokio::spawn(answer_requests(listener, site, stop.clone()));
+        let site = Arc::new(Site { projects, access: access.clone(), metrics: Arc::default(), stop: stop.clone() });
+        tokio::spawn(answer_requests(listener, site));
         let client = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().expect("a client");
         Service { access, origin: format!("http://{address}"), client, stop, _folder: folder }
     }

@@ -66,9 +66,9 @@ impl Serving {
         let logs = projects.iter().map(|(name, served)| (name.clone(), served.clone() as Arc<dyn Audit>));
         config.auditor = Auditor::new(Clock::default(), logs);
         let access = Access::new(config).expect("a safe configuration");
-        let site = Arc::new(Site { projects, access, metrics: Arc::default() });
         let stop = CancellationToken::new();
-        tokio::spawn(answer_requests(listener, site.clone(), stop.clone()));
+        let site = Arc::new(Site { projects, access, metrics: Arc::default(), stop: stop.clone() });
+        tokio::spawn(answer_requests(listener, site.clone()));
         let client = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().expect("a client");
         Serving { world, site, address, client, runners: None, stop }
     }
@@ -114,6 +114,13 @@ impl Serving {
         }
         let answer = request.send().await.expect("an answer");
         Answer { status: answer.status(), headers: answer.headers().clone(), body: answer.text().await.expect("a text") }
+    }
+
+    /// Opens a stream of events, which is read in pieces.
+    pub async fn stream(&self, path: &str, cookie: &str) -> reqwest::Response {
+        let answer = self.client.get(self.url(path)).header("cookie", cookie).send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        answer
     }
 
     /// Sends a request as the API client of a role.
