@@ -39,6 +39,18 @@ impl At {
         self.site.access.auditor().note(&self.caller, Some(&self.served.name), action, object, ended).await;
     }
 
+    /// Notes that the caller is about to see personal data: `object` names what it is in.
+    ///
+    /// # Errors
+    /// It cannot be noted, so nothing is to be shown.
+    pub async fn audit_view(&self, object: &str) -> Result<(), Failure> {
+        if self.site.access.auditor().note_view(&self.caller, &self.served.name, object).await {
+            return Ok(());
+        }
+        let failure = Failure::busy("values are not shown, because the audit log cannot be written");
+        Err(failure.hint("The log of the server has the reason."))
+    }
+
     /// Whether the caller may do this here.
     pub fn may(&self, right: Right) -> bool {
         self.caller.may(right)

@@ -48,7 +48,21 @@ impl Auditor {
         self.note_actor(actor, project, action, object, result).await;
     }
 
-    pub(super) async fn note_actor(&self, actor: Actor<'_>, project: Option<&str>, action: &str, object: &str, result: AuditResult) {
+    /// Notes that a caller is about to see personal data. Returns whether that is on record: without it, nothing is to be shown.
+    pub async fn note_view(&self, caller: &Caller, project: &str, object: &str) -> bool {
+        let actor = Actor { name: &caller.name, role: Some(caller.role), from: caller.from };
+        self.note_actor(actor, Some(project), "show-values", object, AuditResult::Done).await
+    }
+
+    /// Returns whether the entry was stored, in every project that it is for.
+    pub(super) async fn note_actor(
+        &self,
+        actor: Actor<'_>,
+        project: Option<&str>,
+        action: &str,
+        object: &str,
+        result: AuditResult,
+    ) -> bool {
         let entry = AuditEntry {
             at: self.0.clock.now(),
             who: short(actor.name),
@@ -70,11 +84,17 @@ impl Auditor {
             "audit"
         );
         let stores = self.0.projects.iter().filter(|(name, _)| project.is_none_or(|project| project == name.as_str()));
+        let (mut stored, mut failed) = (false, false);
         for (name, store) in stores {
-            if let Err(error) = store.note_audit(entry.clone()).await {
-                tracing::error!(project = name, %error, "an entry of the audit log cannot be stored");
+            match store.note_audit(entry.clone()).await {
+                Ok(()) => stored = true,
+                Err(error) => {
+                    failed = true;
+                    tracing::error!(project = name, %error, "an entry of the audit log cannot be stored");
+                }
             }
         }
+        stored && !failed
     }
 }
 

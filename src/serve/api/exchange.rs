@@ -121,7 +121,8 @@ impl<T: DeserializeOwned + Default> FromRequest<Arc<Site>> for Body<T> {
     }
 }
 
-/// Refuses values of records to a caller without that right, and notes that a caller with it has asked for them.
+/// Refuses values of records to a caller without that right, and notes that a caller with it has asked for them. What cannot be noted is
+/// refused, too.
 pub async fn values(at: &At, asked: bool, object: &str) -> Result<(), Problem> {
     if !asked {
         return Ok(());
@@ -130,6 +131,5 @@ pub async fn values(at: &At, asked: bool, object: &str) -> Result<(), Problem> {
         let failure = Failure::forbidden("your role does not include the right to see values of records");
         return Err(failure.hint("Ask without `values`, or use a token with the role operator or admin.").into());
     }
-    at.audit("show-values", object, &Ok(())).await;
-    Ok(())
+    at.audit_view(object).await.map_err(Problem::from)
 }

@@ -137,7 +137,7 @@ pub struct Values {
     values: Option<String>,
 }
 
-/// Shows one dead letter. What was sent and answered may be personal data: it is shown to those who may see it and ask for it, and that is
+/// Shows one dead letter. What was sent and answered may be personal data: it is shown to those who may see it and ask for it, once that is
 /// noted.
 pub async fn show(at: At, Path((_, id)): Path<(String, i64)>, Query(query): Query<Values>) -> Result<Markup, Failure> {
     let stores = at.served.stores().await?;
@@ -149,7 +149,7 @@ pub async fn show(at: At, Path((_, id)): Path<(String, i64)>, Query(query): Quer
         if !at.may(Right::ShowValues) {
             return Err(Failure::forbidden("your role does not include the right to see values of records"));
         }
-        at.audit("show-values", &format!("dead letter {id}"), &Ok(())).await;
+        at.audit_view(&format!("dead letter {id}")).await?;
     }
     let f = &letter.failure;
     let hidden = || html! { span.quiet { "hidden" } };

@@ -2,10 +2,12 @@
 
 use chrono::TimeDelta;
 use d365map::serve::access::Role;
-use d365map::store::{AuditEntry, AuditResult};
+use d365map::store::{AuditEntry, AuditResult, DeadLetterFilter};
 use d365map::time::parse_instant;
+use reqwest::Method;
 
-use super::support::Serving;
+use super::api::with_dead_letters;
+use super::support::{NAME, Serving};
 use crate::flow::support::{World, small_text};
 
 async fn serving() -> Serving {
@@ -83,5 +85,36 @@ async fn the_audit_log_is_paged_backwards_and_filtered_by_person_and_action_over
     let nothing = admin.see("/audit?who=%22%3E%3Cscript%3Ealert(2)").await;
     assert!(nothing.contains("There are no entries like this.") && !nothing.contains("<script>alert"), "{nothing}");
     assert_eq!(admin.open("/audit?before=x").await.status.as_u16(), 400);
+    serving.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_are_shown_only_if_the_audit_log_has_who_sees_them() {
+    let serving = with_dead_letters().await;
+    let letters = serving.served().stores().await.expect("the state opens").dead_letters;
+    let id = letters.dead_letters(&DeadLetterFilter::default(), 0, 1).await.expect("the state can be read")[0].id;
+    let page = format!("/dead-letters/{id}?values=yes");
+    let paths = ["/dead-letters?values=true".to_owned(), format!("/dead-letters/{id}?values=true")];
+    let paths = paths.map(|path| format!("/api/v1/projects/{NAME}{path}"));
+    let operator = serving.person(Role::Operator);
+
+    let state = rusqlite::Connection::open(&serving.served().project().state).expect("the state opens");
+    state.execute_batch("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'full'); END").expect("a trigger");
+    let answer = operator.open(&page).await;
+    assert!(answer.status.as_u16() == 503 && !answer.body.contains("Lovelace"), "{}", answer.body);
+    for path in &paths {
+        let answer = serving.ask(Role::Operator, Method::GET, path, None).await;
+        assert!(answer.status.as_u16() == 503 && !answer.body.contains("Lovelace"), "{path}: {}", answer.body);
+    }
+    // What has no values is shown.
+    operator.see(&format!("/dead-letters/{id}")).await;
+
+    state.execute_batch("DROP TRIGGER full").expect("no trigger");
+    assert!(operator.see(&page).await.contains("Lovelace"));
+    for path in &paths {
+        assert!(serving.ask(Role::Operator, Method::GET, path, None).await.body.contains("Lovelace"), "{path}");
+    }
+    let log = serving.person(Role::Admin).see("/audit?action=show-values").await;
+    assert!(log.contains(&format!("dead letter {id}")) && log.contains("the operator"), "{log}");
     serving.end().await;
 }
