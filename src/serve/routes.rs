@@ -9,9 +9,7 @@ use axum::routing::{get, post};
 
 use super::access::Right;
 use super::answer::Failure;
-use super::pages::{
-    audit, dead_letters, doctor, drift, editor, explain, home, live, mappings, optouts, overview, privacy, runs, settings,
-};
+use super::pages::{audit, dead_letters, doctor, drift, editor, explain, home, live, mappings, optouts, overview, privacy, runs, settings};
 use super::route::Route;
 use super::site::Site;
 use super::{api, assets};

@@ -17,7 +17,6 @@ use super::metrics::Metrics;
 use super::situation::Situation;
 use crate::app::reload::{Fixed, Reloader};
 use crate::app::state;
-use crate::connect::CallStats;
 use crate::project::{Project, ProjectError};
 use crate::run::Settings;
 use crate::store::{self, Audit, AuditEntry, AuditFilter, AuditRecord, StoreError, Stores};

@@ -42,9 +42,9 @@ fn what_is_noted_in_one_minute_is_added_up_by_name(store: New) {
     }
     note(&stores, begin(), "b", read(7));
     let (records, called) = wait(stores.samples.samples(begin(), begin() + TimeDelta::minutes(1))).unwrap();
-    assert_eq!((records.len(), records[0].counts, records[0].at), (2, counts.plus(counts), begin()));
+    assert_eq!((records.len(), records[0].counts, records[0].at), (2, twice, begin()));
     assert_eq!((records[1].name.as_str(), records[1].counts), ("b", read(7)));
-    assert_eq!((called.len(), called[0].name.as_str(), called[0].counts), (1, "campaign", calls.plus(calls)));
+    assert_eq!((called.len(), called[0].name.as_str(), called[0].counts), (1, "campaign", twice_calls));
 }
 
 fn samples_of_a_time_come_in_order_and_without_those_outside_of_it(store: New) {
