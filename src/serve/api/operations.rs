@@ -56,10 +56,16 @@ fn all() -> Vec<Operation> {
         )
         .needs(Right::Administer)
         .asks(members::<AuditQuery>),
+        Operation::read(
+            "/api/v1/projects/{project}/opt-outs",
+            "listOptOuts",
+            "Lists the workflows of opt-outs and how far each has come.",
+            of::<OptOutsDocument>,
+            || get(opt_outs::list),
+        ),
     ];
     all.extend(of_workflows());
     all.extend(of_dead_letters());
-    all.extend(of_opt_outs());
     all
 }
 
@@ -145,32 +151,6 @@ fn of_dead_letters() -> [Operation; 4] {
             || post(dead_letters::drop),
         )
         .takes(of::<DeadLetterChoice>),
-    ]
-}
-
-fn of_opt_outs() -> [Operation; 3] {
-    [
-        Operation::read(
-            "/api/v1/projects/{project}/opt-outs",
-            "listOptOuts",
-            "Lists the workflows of opt-outs and how far each has come.",
-            of::<OptOutsDocument>,
-            || get(opt_outs::list),
-        ),
-        Operation::act(
-            "/api/v1/projects/{project}/opt-outs/{name}/approve",
-            "approveOptOuts",
-            "Approves the differences that a workflow of opt-outs holds: the next round writes them.",
-            (202, of::<CountDocument>),
-            || post(opt_outs::approve),
-        ),
-        Operation::act(
-            "/api/v1/projects/{project}/opt-outs/{name}/keep",
-            "keepOptOuts",
-            "Leaves opt-outs that only Campaign has as they are, where Dynamics is the only source.",
-            (202, of::<CountDocument>),
-            || post(opt_outs::keep),
-        ),
     ]
 }
 

@@ -1,12 +1,11 @@
-//! Opt-outs: how far each workflow of them has come, and the approval of what is held.
+//! Opt-outs: how far each workflow of them has come.
+//!
+//! A decision about differences belongs to a comparison that somebody has seen. It is made on the page or by `optout reconcile`, which show
+//! one, and not here.
 
-use axum::extract::Path;
-
-use super::documents::{CountDocument, OptOutDocument, OptOutsDocument, VERSION};
+use super::documents::{OptOutDocument, OptOutsDocument, VERSION};
 use super::exchange::{Answer, Asked, Document};
 use crate::plan::Direction;
-use crate::serve::answer::{At, Failure};
-use crate::store::{Approval, OptoutStage};
 
 /// The direction in the words of mapping files.
 fn direction(direction: Direction) -> &'static str {
@@ -34,47 +33,4 @@ pub async fn list(Asked(at): Asked) -> Answer<OptOutsDocument> {
         });
     }
     Ok(Document::of(OptOutsDocument { version: VERSION, opt_outs: found }))
-}
-
-/// Notes what is to become of what a workflow holds. Returns for how many persons.
-async fn decide(at: &At, workflow: &str, approval: Approval) -> Result<u64, Failure> {
-    let plan = at.served.now().plan.ok_or_else(|| Failure::conflict("the project is not running"))?;
-    let flow = plan.optouts.iter().find(|flow| flow.workflow() == workflow);
-    let flow = flow.ok_or_else(|| Failure::not_found(format!("there is no workflow of opt-outs with the name `{workflow}`")))?;
-    if approval == Approval::Leave && flow.direction != Direction::D365ToCampaign {
-        return Err(Failure::conflict(format!(
-            "the opt-outs of `{}` are not written from Dynamics to Campaign only, so an opt-out of either side is written to the other",
-            flow.mapping
-        ))
-        .hint("Approve the differences instead."));
-    }
-    let optouts = at.served.stores().await?.optouts;
-    let state = optouts.optout_state(workflow).await?;
-    if state.is_none_or(|state| state.stage != OptoutStage::Held) {
-        return Err(Failure::conflict(format!("`{workflow}` holds nothing for approval")));
-    }
-    let held = optouts.held_optouts(workflow).await?;
-    optouts.decide_optouts(workflow, approval).await?;
-    Ok(held)
-}
-
-async fn decided(at: At, workflow: String, approval: Approval) -> Answer<CountDocument> {
-    let done = decide(&at, &workflow, approval).await;
-    let action = match approval {
-        Approval::Write => "approve-opt-outs",
-        Approval::Leave => "keep-opt-outs",
-    };
-    at.audit(action, &workflow, &done).await;
-    at.served.live.changed();
-    Ok(Document::accepted(CountDocument { version: VERSION, count: done? }))
-}
-
-/// Approves the differences that are held: the next round writes them.
-pub async fn approve(Asked(at): Asked, Path((_, name)): Path<(String, String)>) -> Answer<CountDocument> {
-    decided(at, name, Approval::Write).await
-}
-
-/// Leaves opt-outs that only Campaign has as they are.
-pub async fn keep(Asked(at): Asked, Path((_, name)): Path<(String, String)>) -> Answer<CountDocument> {
-    decided(at, name, Approval::Leave).await
 }
