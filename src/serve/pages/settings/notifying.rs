@@ -3,7 +3,7 @@
 use super::connections::secret;
 use super::{Section, row, time};
 use crate::count::{counted, grouped};
-use crate::project::{Notify, NotifyEvent};
+use crate::project::Notify;
 
 pub(super) fn section(notify: Option<&Notify>) -> Section {
     let title = "Notifications";
@@ -12,7 +12,7 @@ pub(super) fn section(notify: Option<&Notify>) -> Section {
     };
     let Notify { events, failed_after, throttled_after, dead_letters, credential_before, command, webhook } = notify;
     let key = |name: &str| format!("notify.{name}");
-    let names: Vec<&str> = events.iter().map(|event| NotifyEvent::name(*event)).collect();
+    let names: Vec<&str> = events.iter().map(|event| event.name()).collect();
     let mut rows = vec![
         row(key("events"), names.join(", ")),
         row(key("failed-after-minutes"), time(*failed_after)),
