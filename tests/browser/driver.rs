@@ -16,6 +16,12 @@ use crate::given;
 
 /// How long a condition is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The tabulator key, as WebDriver writes it.
+pub const TAB: &str = "\u{e004}";
+/// The return key.
+pub const ENTER: &str = "\u{e007}";
+/// The most presses of the tabulator that lead to something.
+const FAR: usize = 300;
 /// The rules of WCAG 2.2, levels A and AA.
 const RULES: [&str; 5] = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
 
@@ -165,6 +171,31 @@ impl Browser {
         element.send_keys(key).await.expect("the key is pressed");
     }
 
+    /// Presses the tabulator until what a selector finds has the focus.
+    pub async fn reach(&self, css: &str) {
+        let reached = format!("document.activeElement.matches({})", Value::from(css));
+        for _ in 0..FAR {
+            if self.value(&reached).await == true {
+                return;
+            }
+            self.key(TAB).await;
+        }
+        panic!("the keyboard never reaches {css}; the page: {}", self.text().await);
+    }
+
+    /// Types a text where the focus is, at the cursor or in place of what is selected.
+    pub async fn write(&self, text: &str) {
+        self.client.issue_cmd(DevTools("Input.insertText", json!({"text": text}))).await.expect("the text is typed");
+    }
+
+    /// Selects the first place of a text in the text area of the page.
+    pub async fn select(&self, text: &str) {
+        let script = "const area = document.querySelector('textarea'); const at = area.value.indexOf(arguments[0]); \
+                      area.focus(); area.setSelectionRange(at, at + arguments[0].length); return at;";
+        let at = self.client.execute(script, vec![json!(text)]).await.expect("a text area");
+        assert_ne!(at, -1, "the text area does not have {text:?}");
+    }
+
     /// The violations of WCAG 2.2 AA on the page, as axe-core finds them.
     pub async fn violations(&self) -> Vec<String> {
         self.client.execute(&self.axe, Vec::new()).await.expect("axe-core is loaded");
@@ -181,6 +212,15 @@ impl Browser {
                 format!("{}: {} in {nodes:?}", violation["id"], violation["help"])
             })
             .collect()
+    }
+}
+
+/// Waits until something is so.
+pub async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let began = tokio::time::Instant::now();
+    while !is_so().await {
+        assert!(began.elapsed() < PATIENCE, "waited too long until {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

@@ -40,6 +40,8 @@ fn what_is_noted_in_one_minute_is_added_up_by_name(store: New) {
         let at = begin() + TimeDelta::seconds(second);
         wait(stores.samples.note_samples(at, &[("a".to_owned(), counts)], &[("campaign".to_owned(), calls)])).unwrap();
     }
+    let twice = RecordCounts { read: 2, created: 4, updated: 6, deleted: 8, rejected: 10, failed: 12 };
+    let twice_calls = CallCounts { calls: 20, throttled: 2, failed: 4, milliseconds: 1800 };
     note(&stores, begin(), "b", read(7));
     let (records, called) = wait(stores.samples.samples(begin(), begin() + TimeDelta::minutes(1))).unwrap();
     assert_eq!((records.len(), records[0].counts, records[0].at), (2, twice, begin()));
