@@ -109,18 +109,10 @@ async fn no_page_is_wider_than_the_window() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-<<<<<<< HEAD
 async fn a_page_takes_nothing_from_elsewhere_and_breaks_no_rule_of_the_policy_of_the_server() {
-    let (serving, letter) = project::large().await;
-    let browser = signed_in(&serving).await;
-    for (_, path) in all(letter) {
-        open(&browser, &serving, &path).await;
-=======
-async fn a_page_takes_nothing_from_elsewhere_and_breaks_no_rule_of_its_own_policy() {
     let (serving, browser, pages) = everything().await;
     for (_, path) in &pages {
         open(&browser, &serving, path).await;
->>>>>>> 39469380 (Test editing, opt-outs and privacy in a browser)
         let loaded = browser.value("performance.getEntriesByType('resource').map((entry) => new URL(entry.name).host)").await;
         let hosts: Vec<&str> = loaded.as_array().expect("a list").iter().filter_map(|host| host.as_str()).collect();
         assert!(hosts.iter().all(|host| *host == serving.address.to_string()), "{path}: {hosts:?}");

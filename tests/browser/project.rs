@@ -17,9 +17,6 @@ pub async fn small() -> Serving {
     serving
 }
 
-<<<<<<< HEAD
-/// Makes Campaign refuse the next creates permanently.
-=======
 /// A watched project with one contact, whose profile alone is opted out of email.
 pub async fn disagreeing() -> Serving {
     let world = World::empty().await;
@@ -47,8 +44,7 @@ fn watch(serving: &mut Serving) {
     serving.watch();
 }
 
-/// Makes Campaign refuse the next creates for good.
->>>>>>> 39469380 (Test editing, opt-outs and privacy in a browser)
+/// Makes Campaign refuse the next creates permanently.
 pub async fn refuse(serving: &Serving, creates: u32) {
     let fault = json!({"kind": "status", "status": 400, "api": "campaign", "method": "POST", "path": "profile", "count": creates});
     serving.world.admin("fail-next", fault).await;
