@@ -6,9 +6,10 @@ use axum::response::Redirect;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::parts::{done, instant, number};
-use super::{frame, page};
+use super::parts::{done, instant};
+use super::{editor, frame, page};
 use crate::app::operate;
+use crate::count::counted;
 use crate::serve::access::Right;
 use crate::serve::answer::{At, Failure};
 use crate::store::{DeadLetter, DeadLetterFilter};
@@ -81,7 +82,7 @@ pub async fn list(at: At, Query(which): Query<Which>) -> Result<Markup, Failure>
                 @if let Some(mapping) = &filter.mapping { input type="hidden" name="mapping" value=(mapping); }
                 @if let Some(code) = &filter.code { input type="hidden" name="code" value=(code); }
                 div.wide tabindex="0" role="region" aria-label="Dead letters" {
-                    table {
+                    table.cards {
                         caption.hidden { "Dead letters" }
                         thead { tr {
                             @if at.may(Right::Operate) { th scope="col" { span.hidden { "Selected" } } }
@@ -94,7 +95,7 @@ pub async fn list(at: At, Query(which): Query<Which>) -> Result<Markup, Failure>
                 @if at.may(Right::Operate) {
                     div.actions {
                         button formaction=(at.path("/dead-letters/retry")) name="which" value="selected" { "Retry the selected ones" }
-                        button formaction=(at.path("/dead-letters/drop")) name="which" value="selected" { "Drop the selected ones" }
+                        button.danger formaction=(at.path("/dead-letters/drop")) name="which" value="selected" { "Drop the selected ones" }
                         button formaction=(at.path("/dead-letters/retry")) name="which" value="all" {
                             "Retry all" @if filter.mapping.is_some() || filter.code.is_some() { " of this kind" }
                         }
@@ -116,19 +117,25 @@ fn row(at: &At, letter: &DeadLetter) -> Markup {
             @if at.may(Right::Operate) {
                 td { input type="checkbox" name="id" value=(letter.id) aria-label={ "Select dead letter " (letter.id) }; }
             }
-            td.number { a href=(at.path(&format!("/dead-letters/{}", letter.id))) { (letter.id) } }
-            td { (letter.mapping) }
-            td { code { (letter.failure.code) } @if letter.retry_requested_at.is_some() { " " span.badge { "being retried" } } }
-            td { (letter.failure.field.as_deref().unwrap_or("–")) }
-            td { (place(letter)) }
-            td { code { (letter.source_id) } }
-            td { (instant(letter.created_at)) }
+            td.number data-label="Number" { a href=(at.path(&format!("/dead-letters/{}", letter.id))) { (letter.id) } }
+            td data-label="Mapping" { (letter.mapping) }
+            td data-label="Code" { code { (letter.failure.code) } @if letter.retry_requested_at.is_some() { " " span.badge { "being retried" } } }
+            td data-label="Field" { (letter.failure.field.as_deref().unwrap_or("–")) }
+            td data-label="Line" { (place(at, letter)) }
+            td data-label="Record" { code { (letter.source_id) } }
+            td data-label="Failed (UTC)" { (instant(letter.created_at)) }
         }
     }
 }
 
-fn place(letter: &DeadLetter) -> String {
-    letter.failure.place.as_ref().map_or_else(|| "–".to_owned(), |p| format!("{}:{}:{}", p.file, p.line, p.column))
+/// The line of the mapping file, which leads to the editor.
+fn place(at: &At, letter: &DeadLetter) -> Markup {
+    html! {
+        @match &letter.failure.place {
+            Some(place) => a href={ (editor::address(at, &place.file)) "?line=" (place.line) "#text" } { (place.file) ":" (place.line) ":" (place.column) },
+            None => "–",
+        }
+    }
 }
 
 /// Whether values are to be shown.
@@ -157,11 +164,11 @@ pub async fn show(at: At, Path((_, id)): Path<(String, i64)>, Query(query): Quer
         dl.details {
             dt { "Mapping" } dd { (letter.mapping) }
             dt { "Code" } dd { code { (f.code) } }
-            dt { "Line" } dd { (place(&letter)) }
+            dt { "Line" } dd { (place(&at, &letter)) }
             @if let Some(field) = &f.field { dt { "Field" } dd { (field) } }
             dt { "Operation" } dd { (letter.operation.as_str()) }
             dt { "Record" } dd { code { (letter.source_id) } }
-            dt { "Failed" } dd { (instant(letter.created_at)) " UTC, after " (number(u64::from(letter.attempts))) " attempts" }
+            dt { "Failed" } dd { (instant(letter.created_at)) " UTC, after " (counted(letter.attempts, "attempt")) }
             @if let Some(at) = letter.retry_requested_at { dt { "Retry" } dd { "requested " (instant(at)) " UTC" } }
             @if let Some(status) = f.status { dt { "Answer" } dd { "HTTP " (status) } }
             dt { "Reason" } dd { @if values || operate::is_own(&f.code) { pre { (f.message) } } @else { (hidden()) } }
@@ -178,7 +185,7 @@ pub async fn show(at: At, Path((_, id)): Path<(String, i64)>, Query(query): Quer
                 input type="hidden" name="id" value=(letter.id);
                 input type="hidden" name="which" value="selected";
                 button formaction=(at.path("/dead-letters/retry")) { "Retry" }
-                button formaction=(at.path("/dead-letters/drop")) { "Drop" }
+                button.danger formaction=(at.path("/dead-letters/drop")) { "Drop" }
             }
         }
     };

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Redirect};
 use maud::{Markup, html};
 
 use super::parts::Column::Text;
-use super::parts::{Column, JobWords, job, table};
+use super::parts::{Column, JobWords, job, prose, table};
 use super::{frame, page as framed};
 use crate::app::operate::{Examiner, examine};
 use crate::doctor::{Check, Group, Outcome, json, tally};
@@ -80,7 +80,7 @@ fn row(check: &Check) -> Markup {
         tr {
             td { span class=(class) { (word) } }
             th scope="row" { (check.subject) div.quiet { code { (check.id) } } }
-            td { pre.text { (text) } @if let Some(fix) = fix { pre.text.fix { "→ " (fix) } } }
+            td { pre.text { (prose(text)) } @if let Some(fix) = fix { pre.text.fix { "→ " (prose(fix)) } } }
         }
     }
 }

@@ -4,6 +4,7 @@ use axum::extract::Path;
 use maud::{Markup, html};
 
 use super::markdown;
+use super::parts::prose;
 use crate::diagnostics::{Code, nearest};
 use crate::serve::answer::Failure;
 use crate::serve::shell::outside;
@@ -12,7 +13,7 @@ use crate::serve::shell::outside;
 pub async fn list() -> Markup {
     let content = html! {
         ul.plain {
-            @for code in Code::ALL { li { a href={ "/explain/" (code) } { (code) } " " (code.title()) } }
+            @for code in Code::ALL { li { a href={ "/explain/" (code) } { (code) } " " (prose(code.title())) } }
         }
     };
     outside("Codes", &content)

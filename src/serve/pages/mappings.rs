@@ -13,6 +13,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::editor::findings;
+use super::parts::prose;
 use super::{frame, page};
 use crate::app::operate;
 use crate::count::{counted, noun_for};
@@ -104,7 +105,7 @@ pub async fn list(at: At) -> Result<Markup, Failure> {
         @let shared: Vec<&Section> = sections.iter().filter(|section| What::of(section) == What::Shared).collect();
         @if !shared.is_empty() {
             h2 { "Shared by mappings" }
-            @for section in shared { details { summary { (section.title) " " span.quiet { (section.file) } } (body(section)) } }
+            @for section in shared { details { summary { (section.title) " " span.quiet { (section.file) } } (body(section, Level::Part)) } }
         }
     };
     Ok(page(&at, "/mappings", "Mappings", &content))
@@ -156,12 +157,10 @@ pub async fn show(at: At, Path((_, name)): Path<(String, String)>, Query(query):
         (changes::shown(&at, &changes))
         @for section in &sections {
             section {
-                @match What::of(section) {
-                    What::OptOuts(_) => h2 #opt-outs { "Opt-outs" },
-                    What::Mapping(_) | What::Events(_) | What::Shared => {}
-                }
+                @let level = if let What::OptOuts(_) = What::of(section) { Level::Part } else { Level::Page };
+                @if let Level::Part = level { h2 #opt-outs { "Opt-outs" } }
                 p.quiet { a href=(super::editor::address(&at, &section.file)) { (section.file) } }
-                (body(section))
+                (body(section, level))
             }
         }
         (tests::shown(&at, &files, wanted))
@@ -169,26 +168,36 @@ pub async fn show(at: At, Path((_, name)): Path<(String, String)>, Query(query):
     Ok(page(&at, "/mappings", wanted, &content))
 }
 
+/// Below which headings tables are.
+#[derive(Clone, Copy)]
+enum Level {
+    /// That of the page.
+    Page,
+    /// One of the page's.
+    Part,
+}
+
 /// What a section says.
-fn body(section: &Section) -> Markup {
+fn body(section: &Section, level: Level) -> Markup {
     html! {
-        @if !section.remark.is_empty() { p { (section.remark) } }
-        @for line in &section.intro { p { (line) } }
-        @for grid in &section.tables { (table(grid)) }
+        @if !section.remark.is_empty() { p { (prose(&section.remark)) } }
+        @for line in &section.intro { p { (prose(line)) } }
+        @for grid in &section.tables { (table(grid, level)) }
     }
 }
 
-fn table(grid: &Grid) -> Markup {
+fn table(grid: &Grid, level: Level) -> Markup {
     let rows = grid.rows.len();
     html! {
-        h3 { (grid.title) " " span.quiet { (rows) " " (noun_for(rows, "line")) } }
+        @let title = html! { (grid.title) " " span.quiet { (rows) " " (noun_for(rows, "line")) } };
+        @match level { Level::Page => h2 { (title) }, Level::Part => h3 { (title) }, }
         div.wide tabindex="0" role="region" aria-label=(grid.title) {
             table {
                 caption.hidden { (grid.title) }
                 thead { tr { @for head in &grid.head {
                     @if head.is_empty() { td { span.hidden { "Direction" } } } @else { th scope="col" { (head) } }
                 } } }
-                tbody { @for row in &grid.rows { tr { @for cell in row { td { (cell) } } } } }
+                tbody { @for row in &grid.rows { tr { @for (cell, head) in row.iter().zip(&grid.head) { td.nowrap[head.is_empty()] { (cell) } } } } }
             }
         }
     }

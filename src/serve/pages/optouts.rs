@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::parts::Column::{Number, Text};
-use super::parts::{Column, JobWords, done, job, maybe_instant, number, table};
+use super::parts::{Column, JobWords, done, job, maybe_instant, number, prose, table};
 use super::{frame, page as framed};
 use crate::app::operate::{cannot_be_left, compare_optouts, decide_optouts, need_optouts};
 use crate::app::{CommandError, plan as plans, runtime, services};
@@ -132,8 +132,8 @@ fn row(flow: &OptoutFlow, name: &str, state: Option<&OptoutState>, waiting: u64)
             td {
                 span class=(class) { (stage) }
                 @if let Some(state) = state {
-                    @if let Some(note) = &state.note { div { (note) } }
-                    @if let Some(warning) = &state.warning { div.warn { (warning) } }
+                    @if let Some(note) = &state.note { div { (prose(note)) } }
+                    @if let Some(warning) = &state.warning { div.warn { (prose(warning)) } }
                     @if let Some(approval) = state.approval { div.quiet { (decided(approval)) } }
                 }
             }
@@ -303,6 +303,7 @@ pub async fn decide_page(at: At, Path((_, mapping)): Path<(String, String)>, Que
         }
     };
     let content = html! {
+        h2 { "The differences" }
         @for report in of_mapping(comparison, &mapping) { (describe(report)) }
         h2 { "Approve the differences" }
         (form(Approval::Write, html! {

@@ -6,7 +6,7 @@ use axum::response::Redirect;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::parts::{done, instant, maybe_instant, number, state_badge};
+use super::parts::{done, instant, maybe_instant, number, prose, state_badge};
 use super::{frame, page as framed};
 use crate::app::operate::{self, ProjectStatus};
 use crate::count::counted;
@@ -14,7 +14,7 @@ use crate::run::workflows as planned;
 use crate::serve::access::Right;
 use crate::serve::answer::{At, Failure, blocking};
 use crate::serve::live::Part;
-use crate::store::{FINISHED, MappingStatus, MassChange, Phase, Wish, WorkflowRecord, WorkflowState};
+use crate::store::{FINISHED, Holder, MappingStatus, MassChange, Phase, Wish, WorkflowRecord, WorkflowState};
 use crate::time;
 
 /// What was done before the page is shown.
@@ -78,7 +78,7 @@ pub async fn workflows(at: &At) -> Result<Markup, Failure> {
     let letters: u64 = shown.iter().filter_map(|s| s.status).map(|s| s.dead_letters).sum();
     Ok(html! {
         dl.facts {
-            div { dt { "Process" } dd { @match &process { Some(holder) => (holder), None => "nothing runs now" } } }
+            div { dt { "Process" } dd { @match &process { Some(holder) => (holds(holder)), None => "nothing runs now" } } }
             div { dt { "Backlog" } dd { (number(waiting)) } }
             div { dt { "Dead letters" } dd { a href=(at.path("/dead-letters")) { (number(letters)) } } }
         }
@@ -86,7 +86,7 @@ pub async fn workflows(at: &At) -> Result<Markup, Failure> {
             p { "This project has no workflows yet." }
         } @else {
             div.wide tabindex="0" role="region" aria-label="Workflows" {
-                table.workflows {
+                table.workflows.cards {
                     caption.hidden { "Workflows" }
                     thead { tr {
                         th scope="col" { "Workflow" } th scope="col" { "State" } th.number scope="col" { "Backlog" }
@@ -101,6 +101,15 @@ pub async fn workflows(at: &At) -> Result<Markup, Failure> {
     })
 }
 
+/// The process that does what is shown.
+fn holds(holder: &Holder) -> Markup {
+    html! {
+        @match holder.pid { Some(pid) => { (pid) } None => { "not known" } }
+        @if let Some(host) = &holder.host { " on " (host) }
+        @if let Some(began) = holder.started_at { span.quiet { " since " (instant(began)) " UTC" } }
+    }
+}
+
 fn row(at: &At, w: &Shown<'_>) -> Markup {
     let state = w.record.map_or(WorkflowState::Stopped, |r| r.state);
     let notes = notes(w);
@@ -108,23 +117,23 @@ fn row(at: &At, w: &Shown<'_>) -> Markup {
     html! {
         tr {
             th scope="row" { (w.name) @if let Some(position) = w.status.and_then(position) { div.quiet { (position) } } }
-            td { (state_badge(state)) @if let Some(r) = w.record { div.quiet { "since " (instant(r.since)) } } }
-            td.number { @if let Some(s) = w.status {
+            td data-label="State" { (state_badge(state)) @if let Some(r) = w.record { div.quiet { "since " (instant(r.since)) } } }
+            td.number data-label="Backlog" { @if let Some(s) = w.status {
                 (number(s.backlog.total()))
                 @if s.backlog.delayed > 0 { div.quiet { (number(s.backlog.delayed)) " postponed" } }
             } }
-            td.number { @match at.served.live.per_minute(w.name) { Some(rate) => (number(rate)), None => span.quiet { "–" } } }
-            td.number { @if let Some(s) = w.status { (number(s.pairs.as_ref().map_or(s.ledger_rows, |p| p.linked))) } }
-            td.number { @if let Some(s) = w.status {
+            td.number data-label="Per minute" { @match at.served.live.per_minute(w.name) { Some(rate) => (number(rate)), None => span.quiet { "–" } } }
+            td.number data-label="Records" { @if let Some(s) = w.status { (number(s.pairs.as_ref().map_or(s.ledger_rows, |p| p.linked))) } }
+            td.number data-label="Dead letters" { @if let Some(s) = w.status {
                 @if s.dead_letters > 0 { a href=(at.path(&format!("/dead-letters?mapping={}", w.name))) { (number(s.dead_letters)) } }
                 @else { "0" }
             } }
-            td { (maybe_instant(w.record.and_then(|r| r.round_ended))) }
-            td { (maybe_instant(w.record.and_then(|r| r.next_round))) }
+            td data-label="Last round (UTC)" { (maybe_instant(w.record.and_then(|r| r.round_ended))) }
+            td data-label="Next round (UTC)" { (maybe_instant(w.record.and_then(|r| r.next_round))) }
             @if at.may(Right::Operate) { td.actions { (actions(at, w, state)) } }
         }
         @if !notes.is_empty() {
-            tr.notes { td colspan=(columns) { ul { @for (class, note) in &notes { li class=(class) { (note) } } } } }
+            tr.notes { td colspan=(columns) { ul { @for (class, note) in &notes { li class=(class) { (prose(note)) } } } } }
         }
         @if let Some(held) = &w.held {
             tr.notes { td colspan=(columns) {

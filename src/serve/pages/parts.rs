@@ -37,6 +37,17 @@ pub fn number(number: u64) -> Markup {
     html! { (grouped(number)) }
 }
 
+/// A text of ours, in which what is between backticks is code.
+pub fn prose(text: &str) -> Markup {
+    let parts: Vec<&str> = text.split('`').collect();
+    html! {
+        // A backtick without its other is a character as any other.
+        @if parts.len().is_multiple_of(2) { (text) } @else {
+            @for (n, part) in parts.iter().enumerate() { @if n.is_multiple_of(2) { (part) } @else { code { (part) } } }
+        }
+    }
+}
+
 /// A note after an action was done.
 pub fn done(text: Option<&str>) -> Markup {
     html! { @if let Some(text) = text { p.notice.good role="status" { (text) } } }
@@ -107,6 +118,23 @@ pub fn table(name: &str, columns: &[Column], rows: &Markup) -> Markup {
                 } }
                 tbody { (rows) }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_between_backticks_is_code_and_nothing_is_markup() {
+        for (text, shown) in [
+            ("run `d365map <x>`, then `y`", "run <code>d365map &lt;x&gt;</code>, then <code>y</code>"),
+            ("`a`", "<code>a</code>"),
+            ("<b> a ` b", "&lt;b&gt; a ` b"),
+            ("", ""),
+        ] {
+            assert_eq!(prose(text).into_string(), shown);
         }
     }
 }

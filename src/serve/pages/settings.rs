@@ -9,6 +9,7 @@ use std::time::Duration;
 use maud::{Markup, html};
 
 use super::page;
+use super::parts::prose;
 use crate::count::{counted, grouped};
 use crate::diagnostics::Level;
 use crate::project::{Limits, OptoutReading, Project};
@@ -44,7 +45,7 @@ pub async fn show(at: At) -> Markup {
             code { (crate::project::FILE_NAME) } " when the project starts, and changed there." }
         @for section in &sections {
             h2 { (section.title) }
-            @if let Some(note) = section.note { p { (note) } }
+            @if let Some(note) = section.note { p { (prose(note)) } }
             @if !section.rows.is_empty() {
                 div.wide tabindex="0" role="region" aria-label=(section.title) {
                     table.settings {

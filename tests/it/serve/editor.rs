@@ -28,7 +28,13 @@ async fn a_mistake_is_shown_where_it_is_with_its_code_and_nothing_is_saved() {
     desk.get(PAGE).await.has(&["No findings", "&gt; campaign.profile {\n", "name=\"loaded\""]);
     let page = desk.post(PAGE, &[("loaded", ""), ("do", "check"), ("text", &wrong())]).await;
     assert_eq!(page.status, StatusCode::OK);
-    page.has(&["mappings/contacts.d365map:3:3", "<mark>firstnam</mark>", "href=\"/explain/D10", "did you mean `firstname`?", "1 error"]);
+    page.has(&[
+        "mappings/contacts.d365map:3:3",
+        "<mark>firstnam</mark>",
+        "href=\"/explain/D10",
+        "did you mean <code>firstname</code>?",
+        "1 error",
+    ]);
     page.has(&["firstnam      -&gt; firstName"]);
     assert_eq!(desk.read(FILE), TEXT);
 }

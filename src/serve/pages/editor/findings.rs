@@ -6,6 +6,7 @@ use super::address;
 use crate::check::Compiled;
 use crate::diagnostics::{Diagnostic, FileId, Severity};
 use crate::serve::answer::At;
+use crate::serve::pages::parts::prose;
 
 /// The longest part of a line that is shown, in characters.
 const LINE: usize = 160;
@@ -45,15 +46,15 @@ fn one(at: &At, compiled: &Compiled, finding: &Diagnostic, linked: bool) -> Mark
             div {
                 span class=(class) { (word) } " "
                 a href={ "/explain/" (finding.code) } title=(finding.code.title()) { (finding.code) } " "
-                strong { (finding.message) }
+                strong { (prose(&finding.message)) }
             }
             @if linked { div { a href={ (address(at, file)) "?line=" (position.line) "#text" } { (place) } } }
             @else { div.quiet.place { (place) } }
             (excerpt(compiled, finding))
-            @if let Some(help) = &finding.help { p { "Help: " (help) } }
+            @if let Some(help) = &finding.help { p { "Help: " (prose(help)) } }
             @for (span, label) in &finding.related {
                 @let (file, position) = compiled.sources.locate(*span);
-                p.quiet { (file) ":" (position.line) ": " (label) }
+                p.quiet { (file) ":" (position.line) ": " (prose(label)) }
             }
         }
     }
@@ -76,7 +77,7 @@ fn excerpt(compiled: &Compiled, finding: &Diagnostic) -> Markup {
         pre.excerpt {
             @if skipped > 0 { "…" }
             (before.trim_start()) mark { (marked) } (after)
-            @if !finding.label.is_empty() { "\n" span.quiet { (finding.label) } }
+            @if !finding.label.is_empty() { "\n" span.quiet { (prose(&finding.label)) } }
         }
     }
 }
