@@ -134,7 +134,10 @@ fn row(flow: &OptoutFlow, name: &str, state: Option<&OptoutState>, waiting: u64)
                 @if let Some(state) = state {
                     @if let Some(note) = &state.note { div { (prose(note)) } }
                     @if let Some(warning) = &state.warning { div.warn { (prose(warning)) } }
-                    @if let Some(approval) = state.approval { div.quiet { (decided(approval)) } }
+                    // It is kept after it has been followed.
+                    @if let Some(approval) = state.approval && (waiting > 0 || state.stage != OptoutStage::Live) {
+                        div.quiet { (decided(approval)) }
+                    }
                 }
             }
             td.number { (number(waiting)) }
