@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::page;
 use super::parts::Column::Text;
-use super::parts::{Column, instant, table};
+use super::parts::{Column, cards, instant};
 use crate::serve::answer::{At, Failure};
 use crate::store::{AuditEntry, AuditFilter, AuditRecord, AuditResult};
 
@@ -58,7 +58,7 @@ pub async fn show(at: At, Query(which): Query<Which>) -> Result<Markup, Failure>
         @if records.is_empty() {
             p { "There are no entries" @if filtered { " like this" } @if which.before.is_some() { " before the page that you saw" } "." }
         } @else {
-            (table("Audit log", COLUMNS, &html! { @for record in &records { (row(&record.entry)) } }))
+            (cards("Audit log", COLUMNS, &html! { @for record in &records { (row(&record.entry)) } }))
         }
         nav.pages aria-label="Pages of the audit log" {
             @if which.before.is_some() { a href={ "?" (query(&filter, None)) } { "Newest entries" } }
@@ -87,13 +87,13 @@ fn row(entry: &AuditEntry) -> Markup {
     let AuditEntry { at, who, role, action, object, result, from } = entry;
     html! {
         tr {
-            td { (instant(*at)) }
-            td { @if who.is_empty() { span.quiet { "not signed in" } } @else { (who) } }
-            td { (role.as_deref().unwrap_or("–")) }
-            td { code { (action) } }
-            td { @if object.is_empty() { "–" } @else { (object) } }
-            td { (outcome(*result)) }
-            td { (from.as_deref().unwrap_or("–")) }
+            td data-label="Time (UTC)" { (instant(*at)) }
+            td data-label="Person or client" { @if who.is_empty() { span.quiet { "not signed in" } } @else { (who) } }
+            td data-label="Role" { (role.as_deref().unwrap_or("–")) }
+            td data-label="Action" { code { (action) } }
+            td data-label="Object" { @if object.is_empty() { "–" } @else { (object) } }
+            td data-label="Result" { (outcome(*result)) }
+            td data-label="Address" { (from.as_deref().unwrap_or("–")) }
         }
     }
 }

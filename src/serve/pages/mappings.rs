@@ -84,7 +84,7 @@ pub async fn list(at: At) -> Result<Markup, Failure> {
         (state_of_files(&at, &files))
         @if shown.is_empty() { p { "This project has no mappings yet." } } @else {
             div.wide tabindex="0" role="region" aria-label="Mappings" {
-                table {
+                table.cards {
                     caption.hidden { "Mappings" }
                     thead { tr {
                         th scope="col" { "Name" } th scope="col" { "Tables" } th scope="col" { "File" } th scope="col" { "Tests" }
@@ -92,10 +92,10 @@ pub async fn list(at: At) -> Result<Markup, Failure> {
                     } }
                     tbody { @for (name, section) in &shown { tr {
                         th scope="row" { a href=(at.path(&format!("/mappings/{name}"))) { (name) } }
-                        td { @if let What::Events(_) = What::of(section) { "marketing events" } @else { (section.intro.first().map_or("", String::as_str)) } }
-                        td { a href=(super::editor::address(&at, &section.file)) { (section.file) } }
-                        td { (tests::short(&files, name)) }
-                        td { @if changed(name) { span.badge.warn { "files have changed" } } @else { span.quiet { "as in the files" } } }
+                        td data-label="Tables" { @if let What::Events(_) = What::of(section) { "marketing events" } @else { (section.intro.first().map_or("", String::as_str)) } }
+                        td data-label="File" { a href=(super::editor::address(&at, &section.file)) { (section.file) } }
+                        td data-label="Tests" { (tests::short(&files, name)) }
+                        td data-label="Runs" { @if changed(name) { span.badge.warn { "files have changed" } } @else { span.quiet { "as in the files" } } }
                     } } }
                 }
             }

@@ -107,9 +107,18 @@ pub enum Column {
 
 /// A table that scrolls on narrow screens, with its name for screen readers.
 pub fn table(name: &str, columns: &[Column], rows: &Markup) -> Markup {
+    framed(name, columns, rows, false)
+}
+
+/// A table whose rows are cards on narrow screens: each cell has the name of its column as `data-label`.
+pub fn cards(name: &str, columns: &[Column], rows: &Markup) -> Markup {
+    framed(name, columns, rows, true)
+}
+
+fn framed(name: &str, columns: &[Column], rows: &Markup, cards: bool) -> Markup {
     html! {
         div.wide tabindex="0" role="region" aria-label=(name) {
-            table {
+            table.cards[cards] {
                 caption.hidden { (name) }
                 thead { tr {
                     @for column in columns {
