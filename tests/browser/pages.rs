@@ -72,12 +72,12 @@ async fn open(browser: &Browser, serving: &Serving, path: &str) {
 async fn no_page_violates_wcag_in_light_or_dark() {
     let (serving, browser, pages) = everything().await;
     let mut faults = Vec::new();
-    for dark in [false, true] {
-        browser.look(1280, HEIGHT, dark).await;
+    for (width, dark) in [(1280, false), (1280, true), (360, false)] {
+        browser.look(width, HEIGHT, dark).await;
         for (_, path) in &pages {
             open(&browser, &serving, path).await;
-            let found = browser.violations().await;
-            faults.extend(found.into_iter().map(|fault| format!("{path}, {}: {fault}", if dark { "dark" } else { "light" })));
+            let view = format!("{width} pixels, {}", if dark { "dark" } else { "light" });
+            faults.extend(browser.violations().await.into_iter().map(|fault| format!("{path}, {view}: {fault}")));
         }
     }
     for path in ["/sign-in?out=true", "/p/contoso/dead-letters/0"] {
@@ -130,10 +130,11 @@ async fn pictures_of_all_pages() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/serve");
     std::fs::create_dir_all(&folder).expect("a folder");
     let (serving, browser, pages) = everything().await;
-    let mut pictures: Vec<(String, String, bool)> = pages.into_iter().map(|(name, path)| (name, path, false)).collect();
-    pictures.push(("overview-dark".to_owned(), format!("/p/{NAME}"), true));
-    for (name, path, dark) in pictures {
-        browser.look(1200, 760, dark).await;
+    let mut pictures: Vec<(String, String, u32, bool)> = pages.into_iter().map(|(name, path)| (name, path, 1200, false)).collect();
+    pictures.push(("overview-dark".to_owned(), format!("/p/{NAME}"), 1200, true));
+    pictures.push(("overview-narrow".to_owned(), format!("/p/{NAME}"), 360, false));
+    for (name, path, width, dark) in pictures {
+        browser.look(width, 760, dark).await;
         open(&browser, &serving, &path).await;
         let picture = browser.client.screenshot().await.expect("a picture");
         std::fs::write(folder.join(format!("{name}.png")), picture).expect("a file");
