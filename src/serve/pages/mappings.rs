@@ -197,7 +197,7 @@ fn table(grid: &Grid, level: Level) -> Markup {
                 thead { tr { @for head in &grid.head {
                     @if head.is_empty() { td { span.hidden { "Direction" } } } @else { th scope="col" { (head) } }
                 } } }
-                tbody { @for row in &grid.rows { tr { @for (cell, head) in row.iter().zip(&grid.head) { td.nowrap[head.is_empty()] { (cell) } } } } }
+                tbody { @for row in &grid.rows { tr { @for (cell, head) in row.iter().zip(&grid.head) { td class=[head.is_empty().then_some("nowrap")] { (cell) } } } } }
             }
         }
     }

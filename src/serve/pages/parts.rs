@@ -118,7 +118,7 @@ pub fn cards(name: &str, columns: &[Column], rows: &Markup) -> Markup {
 fn framed(name: &str, columns: &[Column], rows: &Markup, cards: bool) -> Markup {
     html! {
         div.wide tabindex="0" role="region" aria-label=(name) {
-            table.cards[cards] {
+            table class=[cards.then_some("cards")] {
                 caption.hidden { (name) }
                 thead { tr {
                     @for column in columns {
