@@ -40,8 +40,15 @@ pub struct Args {
 
 /// Marks a mapping for a full load, and runs it.
 pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
-    if let Some(remote) = runtime()?.block_on(args.server.project(global))? {
-        return there(args, &remote, global.quiet);
+    let asked = runtime()?.block_on(async {
+        // One runtime for all requests: a connection that is kept belongs to the runtime that made it.
+        match args.server.project(global).await? {
+            Some(remote) => there(args, &remote, global.quiet).await.map(Some),
+            None => Ok(None),
+        }
+    });
+    if let Some(exit) = asked? {
+        return Ok(exit);
     }
     let mut prepared = prepare(args.plan.as_deref(), global)?;
     let flow = operate::replayable(&prepared.plan, &args.mapping)?.clone();
@@ -80,9 +87,9 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
 }
 
 /// Has a server do it, in its next round.
-fn there(args: &Args, remote: &Remote, quiet: bool) -> Result<Exit, CommandError> {
+async fn there(args: &Args, remote: &Remote, quiet: bool) -> Result<Exit, CommandError> {
     let choice = ReplayChoice { ignore_limits: args.ignore_limits };
-    let told: WishDocument = runtime()?.block_on(remote.post(&["workflows", &args.mapping, "replay"], &choice))?;
+    let told: WishDocument = remote.post(&["workflows", &args.mapping, "replay"], &choice).await?;
     if !quiet {
         say!("{}", requested(&args.mapping, told.process.as_ref()));
     }

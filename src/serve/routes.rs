@@ -32,7 +32,7 @@ pub fn table() -> Vec<Route> {
         Route::action("/p/{project}/dead-letters/drop", Right::Operate, || post(dead_letters::drop)),
         Route::page("/p/{project}/mappings", Right::View, || get(mappings::list)),
         Route::page("/p/{project}/mappings/{name}", Right::View, || get(mappings::show)),
-        Route::action("/p/{project}/test-mappings", Right::View, || post(mappings::run_tests)),
+        Route::action("/p/{project}/test-mappings", Right::Operate, || post(mappings::run_tests)),
         Route::page("/p/{project}/edit", Right::View, || get(editor::list)),
         Route::page("/p/{project}/edit/{*file}", Right::View, || get(editor::show)),
         Route::action("/p/{project}/edit/{*file}", Right::Edit, || post(editor::act)),

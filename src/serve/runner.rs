@@ -27,7 +27,7 @@ use crate::store::Access;
 
 /// How often the files of a project that could not start are looked at.
 const FILES: Duration = Duration::from_secs(2);
-/// After that time a project that could not start is tried again without a reason.
+/// The longest time after which a project that could not start is tried again without a reason.
 const AGAIN: Duration = Duration::from_secs(60);
 
 /// How projects are watched.
@@ -86,7 +86,9 @@ struct Runner {
 
 impl Runner {
     fn go(&self, runtime: &Runtime) {
+        let mut pause = FILES;
         while !self.stop.is_cancelled() {
+            let began = std::time::Instant::now();
             let problem = match self.prepare(runtime).and_then(|watching| self.watch(runtime, watching)) {
                 Ok(()) if self.stop.is_cancelled() => break,
                 Ok(()) => "the watch has ended".to_owned(),
@@ -94,7 +96,9 @@ impl Runner {
             };
             tracing::error!(project = self.served.name, problem, "the project is not running");
             self.served.note(|now| (now.problem, now.http) = (Some(problem), None));
-            self.wait(runtime);
+            // A project that ran for a while is tried again soon, one that never starts less and less often.
+            pause = if began.elapsed() > AGAIN { FILES } else { (2 * pause).min(AGAIN) };
+            self.wait(runtime, pause);
         }
     }
 
@@ -177,10 +181,10 @@ impl Runner {
     }
 
     /// Until the files change, somebody asks, or it is time.
-    fn wait(&self, runtime: &Runtime) {
+    fn wait(&self, runtime: &Runtime, at_most: Duration) {
         let before = self.mark();
         runtime.block_on(async {
-            let again = tokio::time::sleep(AGAIN);
+            let again = tokio::time::sleep(at_most);
             tokio::pin!(again);
             loop {
                 tokio::select! {

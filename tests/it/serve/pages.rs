@@ -112,7 +112,7 @@ async fn a_code_has_its_page_and_an_unknown_one_a_suggestion() {
     let desk = Desk::of("", &[]).await;
     let page = desk.get("/explain/d101").await;
     assert_eq!(page.status, StatusCode::OK);
-    page.has(&["<h1>D101: ", "<h2>Why</h2>", "<pre><code class=\"language-d365map\">"]);
+    page.has(&["<h1>D101: ", "<h2>Wrong</h2>", "<pre><code class=\"language-d365map\">"]);
     desk.get("/explain").await.has(&["/explain/D101"]);
     let page = desk.get("/explain/D1O1").await;
     assert_eq!(page.status, StatusCode::NOT_FOUND);

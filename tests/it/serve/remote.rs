@@ -92,7 +92,7 @@ async fn each_error_says_what_to_do() {
     let viewer = || Some(token(Role::Viewer));
     refused(&["status", "--server", &server], None, &["D365MAP_TOKEN", "--token-file"]).await;
     refused(&["status", "--server", &server], Some("x".repeat(40)), &["serve: clients:"]).await;
-    refused(&["start", "contacts", "--server", &server], viewer(), &["`operator`", "client with that role"]).await;
+    refused(&["dead-letters", "retry", "--all", "--server", &server], viewer(), &["`operator`", "client with that role"]).await;
     refused(&["dead-letters", "list", "--format", "json", "--server", &server], viewer(), &["values", "operator"]).await;
     refused(&["status", "--server", &server, "--project", "other"], viewer(), &["`other`", "`contoso`"]).await;
     refused(&["status", "--server", "http://sync.example:8070"], viewer(), &["not encrypted", "https"]).await;

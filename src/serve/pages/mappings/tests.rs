@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use crate::count::{counted, noun_for};
+use crate::serve::access::Right;
 use crate::serve::answer::At;
 use crate::serve::files::{Files, TestedCase};
 use crate::serve::pages::frame;
@@ -28,7 +29,7 @@ pub(super) fn short(files: &Files, name: &str) -> Markup {
 /// The button that runs the tests.
 pub(super) fn form(at: &At, files: &Files, mapping: Option<&str>) -> Markup {
     html! {
-        @if !files.compiled.tests.is_empty() && files.plan.is_some() && files.tested().is_none() {
+        @if at.may(Right::Operate) && !files.compiled.tests.is_empty() && files.plan.is_some() && files.tested().is_none() {
             form.actions method="post" action=(at.path("/test-mappings")) {
                 (frame::csrf(at))
                 @if let Some(mapping) = mapping { input type="hidden" name="mapping" value=(mapping); }

@@ -194,9 +194,9 @@ impl Store {
             //
             // secure_delete=ON: an operation's values are overwritten once it is done, also in pages that become free; FAST
             // leaves those as they were, and with them people's names in a file that holds none by its tables.
+            use_wal(&conn)?;
             conn.execute_batch(
-                "PRAGMA journal_mode = WAL;
-                 PRAGMA synchronous = NORMAL;
+                "PRAGMA synchronous = NORMAL;
                  PRAGMA foreign_keys = ON;
                  PRAGMA temp_store = MEMORY;
                  PRAGMA cache_size = -4096;
@@ -301,4 +301,17 @@ fn in_context<T>(path: &Path, doing: &'static str, work: impl FnOnce() -> Inside
         Fault::Sql(source) => failed(path, doing, source),
         Fault::State(error) => *error,
     })
+}
+
+/// Turns the write-ahead log on. SQLite refuses that at once while another process makes the file, whatever `busy_timeout` says.
+fn use_wal(conn: &Connection) -> rusqlite::Result<()> {
+    let ends = std::time::Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0)) {
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) && std::time::Instant::now() < ends => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            other => return other.map(drop),
+        }
+    }
 }
