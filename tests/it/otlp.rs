@@ -37,7 +37,7 @@ fn fields(mut bytes: &[u8]) -> Vec<Field<'_>> {
     found
 }
 
-fn children<'a>(message: &'a [u8], number: u64) -> impl Iterator<Item = &'a [u8]> {
+fn children(message: &[u8], number: u64) -> impl Iterator<Item = &[u8]> {
     fields(message).into_iter().filter(move |field| field.0 == number).map(|field| field.1)
 }
 
@@ -58,7 +58,7 @@ fn spans(request: &[u8]) -> Vec<Span> {
     let spans = children(request, 1).flat_map(|resource| children(resource, 2)).flat_map(|scope| children(scope, 2));
     let bytes = |span, number| children(span, number).next().unwrap_or_default().to_vec();
     let attributes = |span| {
-        let pairs = children(span, 9).map(|pair| (text(pair, 1), children(pair, 2).next().map(|value| text_of(value)).unwrap_or_default()));
+        let pairs = children(span, 9).map(|pair| (text(pair, 1), children(pair, 2).next().map(text_of).unwrap_or_default()));
         pairs.collect()
     };
     spans.map(|span| Span { name: text(span, 5), id: bytes(span, 2), parent: bytes(span, 4), attributes: attributes(span) }).collect()

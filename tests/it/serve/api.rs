@@ -73,21 +73,22 @@ pub async fn serving(world: World) -> Serving {
     Serving::start(world, &[("contacts.d365map", &small_text(""))]).await
 }
 
-/// A watched project with two dead letters, which Campaign has caused.
+/// A watched project with two dead letters, which Campaign has caused: of contact 1, then of contact 2.
 pub async fn with_dead_letters() -> Serving {
-    let world = World::empty().await;
-    world.create(1, ada()).await;
-    world.create(2, ada()).await;
-    world
-        .admin("fail-next", json!({"kind": "status", "status": 400, "api": "campaign", "method": "POST", "path": "profile", "count": 2}))
-        .await;
-    let mut serving = serving(world).await;
+    let mut serving = serving(World::empty().await).await;
     serving.watch();
-    let letters = serving.served().stores().await.expect("the state opens").dead_letters;
-    let began = std::time::Instant::now();
-    while letters.dead_letters(&DeadLetterFilter::default(), 0, 10).await.expect("the state can be read").len() < 2 {
-        assert!(began.elapsed().as_secs() < 60, "there are no dead letters: {:?}", serving.served().now().problem);
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    // Two answers that are the same are not both believed, so each has its own status.
+    for (contact, status) in [(1, 400), (2, 422)] {
+        let fault = json!({"kind": "status", "status": status, "api": "campaign", "method": "POST", "path": "profile"});
+        serving.world.admin("fail-next", fault).await;
+        serving.world.create(contact, ada()).await;
+        let letters = serving.served().stores().await.expect("the state opens").dead_letters;
+        let began = std::time::Instant::now();
+        while letters.dead_letters(&DeadLetterFilter::default(), 0, 10).await.expect("the state can be read").len() < contact as usize {
+            let problem = serving.served().now().problem;
+            assert!(began.elapsed().as_secs() < 60, "there is no dead letter of contact {contact}: {problem:?}");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
     }
     serving
 }

@@ -52,7 +52,7 @@ impl Service {
 
     /// Sends a request that has everything that a page of the service would send, and returns the status and the address of a redirect.
     async fn ask(&self, route: &Route, who: Who) -> (StatusCode, String) {
-        let path = route.path.replace("{project}", "crm").replace('{', "").replace('}', "");
+        let path = route.path.replace("{project}", "crm").replace(['{', '}'], "");
         let mut request = self.client.request(route.method.clone(), format!("{}{path}", self.origin));
         match who {
             Who::Stranger => {}
@@ -96,7 +96,7 @@ async fn no_action_can_be_sent_by_another_site() {
     let service = Service::start().await;
     let (cookie, csrf) = service.access.session("ada", Role::Admin);
     for route in table().into_iter().filter(|route| route.method != Method::GET && route.door != Door::Open) {
-        let path = route.path.replace("{project}", "crm").replace('{', "").replace('}', "");
+        let path = route.path.replace("{project}", "crm").replace(['{', '}'], "");
         let request = || service.client.request(route.method.clone(), format!("{}{path}", service.origin)).header("cookie", &cookie);
         for request in [
             request(),
