@@ -44,10 +44,13 @@ fn watch(serving: &mut Serving) {
     serving.watch();
 }
 
-/// Makes Campaign refuse the next creates permanently.
+/// Makes Campaign refuse the next creates permanently. Two answers in a row that are the same are not both believed, so the statuses
+/// alternate.
 pub async fn refuse(serving: &Serving, creates: u32) {
-    let fault = json!({"kind": "status", "status": 400, "api": "campaign", "method": "POST", "path": "profile", "count": creates});
-    serving.world.admin("fail-next", fault).await;
+    for status in [400, 422].into_iter().cycle().take(creates as usize) {
+        let fault = json!({"kind": "status", "status": status, "api": "campaign", "method": "POST", "path": "profile"});
+        serving.world.admin("fail-next", fault).await;
+    }
 }
 
 /// A watched project as a customer has it: contacts, opt-outs, some dead letters. Returns the number of a dead letter.
