@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::options;
-use crate::project::{Project, ProjectError};
+use crate::project::{Limits, Project, ProjectError};
 use crate::run::{Options, Pace, Settings};
 use crate::store::MassLimits;
 
@@ -45,8 +45,22 @@ impl Reloader {
         Ok(keys)
     }
 
-    /// As [`Reloader::reload`], with what came of it in the log.
-    pub fn reload_and_log(&mut self) {
+    /// The project with the settings that are in use: those of the file that can change, and those of the start for the rest.
+    fn in_use(&self) -> Option<Project> {
+        let (running, read) = (&self.running, Project::load(&self.running.file).ok()?);
+        let limits = Limits {
+            requests_per_second: running.limits.requests_per_second.clone(),
+            requests_per_day: running.limits.requests_per_day.clone(),
+            attempts: running.limits.attempts,
+            request_timeout: running.limits.request_timeout,
+            ..read.limits
+        };
+        Some(Project { limits, schedules: read.schedules, optouts: read.optouts, ..running.clone() })
+    }
+
+    /// As [`Reloader::reload`], with what came of it in the log. Returns the project with the settings that are in use now; `None` if the
+    /// file has mistakes.
+    pub fn reload_and_log(&mut self) -> Option<Project> {
         let project = self.running.name();
         match self.reload() {
             Ok(keys) if keys.is_empty() => tracing::warn!(project, "the project file was read again"),
@@ -54,8 +68,12 @@ impl Reloader {
                 let keys = keys.join(", ");
                 tracing::warn!(project, keys, "the project file was read again; changes of `keys` take effect after a restart");
             }
-            Err(error) => tracing::error!(project, %error, "the project file was read again and has mistakes; the earlier settings stay"),
+            Err(error) => {
+                tracing::error!(project, %error, "the project file was read again and has mistakes; the earlier settings stay");
+                return None;
+            }
         }
+        self.in_use()
     }
 }
 

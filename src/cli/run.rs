@@ -203,7 +203,7 @@ pub(super) fn real_run(
             Pace::Watch { .. } => {
                 let Watched { plan: plan_file, ignore_drift, approve_all, interval, .. } = watched;
                 let (reloader, settings) = Reloader::new(project, Fixed { interval, unlimited: approve_all });
-                reload_on_hangup(reloader, Reloader::reload_and_log);
+                reload_on_hangup(reloader, |reloader| drop(reloader.reload_and_log()));
                 let watching = Watching {
                     name: project.name(),
                     channels: Channels::of(project).map_err(CommandError::usage)?,

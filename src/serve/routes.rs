@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{Method, Uri};
-use axum::response::IntoResponse;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::map_response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
-use super::access::Right;
+use super::access::{Door, Right};
 use super::answer::Failure;
 use super::pages::{audit, dead_letters, doctor, drift, editor, explain, home, live, mappings, optouts, overview, privacy, runs, settings};
 use super::route::Route;
@@ -69,8 +71,11 @@ pub fn table() -> Vec<Route> {
 pub fn router(site: Arc<Site>) -> Router {
     let mut router = Router::new();
     for route in table() {
-        let guarded = (route.handler)().layer(site.access.guard(route.right, route.door));
-        router = router.route(route.path, guarded);
+        let handler = match route.door {
+            Door::Page | Door::Action => (route.handler)().layer(map_response(as_page)),
+            Door::Api | Door::Live | Door::Open => (route.handler)(),
+        };
+        router = router.route(route.path, handler.layer(site.access.guard(route.right, route.door)));
     }
     let router = router.merge(site.access.routes());
     let unknown = async |uri: Uri| {
@@ -80,5 +85,21 @@ pub fn router(site: Arc<Site>) -> Router {
         }
         Failure::not_found("there is no such page").into_response()
     };
-    site.access.clone().around(router.fallback(unknown).with_state(site))
+    let other_method = async |uri: Uri| {
+        let failure = Failure { status: StatusCode::METHOD_NOT_ALLOWED, ..Failure::bad_request("this address does not take this method") };
+        if uri.path().starts_with("/api/") { api::Problem::from(failure).into_response() } else { failure.into_response() }
+    };
+    let router = router.fallback(unknown).method_not_allowed_fallback(other_method);
+    site.access.clone().around(router.with_state(site))
+}
+
+/// What the framework says of an address or a form that it cannot read, as a page.
+async fn as_page(response: Response) -> Response {
+    let status = response.status();
+    let is_text = response.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/plain"));
+    if !(status.is_client_error() && is_text) {
+        return response;
+    }
+    let failure = Failure::bad_request("the address or the form has a part that this page cannot read");
+    Failure { status, ..failure }.into_response()
 }

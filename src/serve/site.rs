@@ -47,7 +47,7 @@ pub struct Served {
     pub(super) retry: Notify,
     situation: RwLock<Situation>,
     /// The state, opened at the first use and kept open.
-    stores: Mutex<Option<Stores>>,
+    stores: Mutex<Option<(PathBuf, Stores)>>,
     /// Reads the project file again while the project is watched.
     reloader: std::sync::Mutex<Option<Reloader>>,
     /// The mapping files as they were when they were last looked at.
@@ -127,12 +127,16 @@ impl Served {
     /// # Errors
     /// It cannot be opened.
     pub async fn stores(&self) -> Result<Stores, StoreError> {
+        let project = self.project();
         let mut kept = self.stores.lock().await;
-        if let Some(stores) = &*kept {
+        // The project file can name another place when the project starts again.
+        if let Some((place, stores)) = &*kept
+            && *place == project.state
+        {
             return Ok(stores.clone());
         }
-        let stores = state::open(&self.project(), store::Access::Write).await?;
-        *kept = Some(stores.clone());
+        let stores = state::open(&project, store::Access::Write).await?;
+        *kept = Some((project.state.clone(), stores.clone()));
         Ok(stores)
     }
 
@@ -164,7 +168,11 @@ impl Served {
     /// Reads the project file again: what can change takes effect, and a project that could not start tries again. Blocks.
     pub fn reload(&self) {
         match &mut *self.reloader.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(reloader) => reloader.reload_and_log(),
+            Some(reloader) => {
+                if let Some(project) = reloader.reload_and_log() {
+                    self.note(|now| now.project = Arc::new(project));
+                }
+            }
             None => self.try_again(),
         }
     }

@@ -56,7 +56,7 @@ impl Notifier {
         Some(Notifier { stop, task })
     }
 
-    /// Ends. A message that is being sent is finished.
+    /// Ends. A message that is being sent is given up, and sent again after the restart.
     pub async fn end(self) {
         self.stop.cancel();
         if let Err(error) = self.task.await {
@@ -68,7 +68,7 @@ impl Notifier {
 async fn work(name: String, mut causes: Causes, channels: Channels, stores: Stores, clock: Clock, stop: CancellationToken) {
     let mut board: Option<Board> = None;
     while !stop.is_cancelled() {
-        if let Err(error) = round(&name, &mut board, &mut causes, &channels, &stores, &clock).await {
+        if let Err(error) = round(&name, &mut board, &mut causes, &channels, &stores, &clock, &stop).await {
             tracing::warn!(%error, "the state could not be read or written for notifications; it is tried again");
         }
         tokio::select! {
@@ -85,6 +85,7 @@ async fn round(
     channels: &Channels,
     stores: &Stores,
     clock: &Clock,
+    stop: &CancellationToken,
 ) -> Result<(), crate::store::StoreError> {
     let board = match board {
         Some(board) => board,
@@ -97,7 +98,13 @@ async fn round(
             if !delivery.is_left(channel) {
                 continue;
             }
-            match channels.send(channel, &delivery.message(name, now)).await {
+            let message = delivery.message(name, now);
+            let sent = tokio::select! {
+                sent = channels.send(channel, &message) => sent,
+                // A command that takes long does not keep the process from ending. What was not delivered is delivered after the restart.
+                () = stop.cancelled() => return Ok(()),
+            };
+            match sent {
                 Ok(()) => board.sent(&delivery, channel),
                 Err(error) => {
                     let (cause, how) = (delivery.cause(), channels.name(channel));

@@ -88,15 +88,12 @@ impl Channels {
     async fn run(&self, command: &NotifyCommand, message: &[u8]) -> Result<(), SendError> {
         let Some((program, arguments)) = command.argv.split_first() else { return Ok(()) };
         let start = |source| SendError::Start { program: program.clone(), source };
-        let mut child = Command::new(program)
-            .args(arguments)
-            .current_dir(&self.root)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(start)?;
+        let mut started = Command::new(program);
+        started.args(arguments).current_dir(&self.root).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        #[cfg(unix)]
+        started.process_group(0);
+        let mut child = started.kill_on_drop(true).spawn().map_err(start)?;
+        let mut group = Group(child.id());
         let stdin = child.stdin.take();
         let finished = tokio::time::timeout(command.timeout, async {
             if let Some(mut stdin) = stdin {
@@ -105,11 +102,27 @@ impl Channels {
             }
             child.wait().await
         });
-        match finished.await {
+        let finished = finished.await;
+        if finished.is_ok() {
+            group.0 = None;
+        }
+        match finished {
             Ok(Ok(status)) if status.success() => Ok(()),
             Ok(Ok(status)) => Err(SendError::Failed { program: program.clone(), status }),
             Ok(Err(source)) => Err(start(source)),
             Err(_) => Err(SendError::TooLong { program: program.clone(), seconds: command.timeout.as_secs() }),
+        }
+    }
+}
+
+/// The processes that a command has started: they end with it if it is not waited for any longer.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        if let Some(group) = self.0.and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         }
     }
 }

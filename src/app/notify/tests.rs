@@ -216,6 +216,41 @@ async fn a_command_gets_the_message_on_standard_input_in_the_folder_of_the_proje
 
 #[cfg(unix)]
 #[tokio::test]
+async fn a_command_that_does_not_end_does_not_keep_the_process_from_ending_and_leaves_no_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let notify =
+        "  command: [sh, -c, \"echo $$ > started; sleep 600; true\"]\n  command-timeout-seconds: 600\n  events: [workflow-stopped]\n";
+    let (project, stores, clock) = (project(folder.path(), notify), in_memory().unwrap(), Clock::stopped(noon()));
+    let at = noon() + TimeDelta::seconds(1);
+    let note = WorkflowNote::Failed { reason: "denied".to_owned(), next: Some(at + TimeDelta::hours(1)) };
+    stores.control.note_workflows(&[("contacts".to_owned(), note, at)]).await.unwrap();
+    let running = notifier(&project, &stores, &clock);
+    let started = || disk::read_text(&folder.path().join("started"), disk::SMALL).unwrap_or_default();
+    // While the command runs, the notifier does not wait for the clock.
+    let waiting = async {
+        while !started().ends_with('\n') {
+            tokio::select! {
+                () = clock.is_awaited() => clock.advance(TimeDelta::seconds(15)),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("the command starts");
+    tokio::time::timeout(Duration::from_secs(60), running.end()).await.expect("it ends");
+    let group = rustix::process::Pid::from_raw(started().trim().parse().unwrap()).unwrap();
+    // The system needs a moment to end the processes of the group.
+    let is_over = || rustix::process::test_kill_process_group(group).is_err();
+    tokio::time::timeout(Duration::from_secs(60), async {
+        while !is_over() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("the processes of the command end");
+}
+
+#[cfg(unix)]
+#[tokio::test]
 async fn a_command_that_fails_or_does_not_end_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let mut board = Board::new(Default::default(), 1);

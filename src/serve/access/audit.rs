@@ -98,7 +98,13 @@ impl Auditor {
     }
 }
 
-/// The beginning of a text, without control characters.
+/// The beginning of a text, without control characters. What is left out leaves a sign.
 fn short(text: &str) -> String {
-    text.chars().filter(|c| !crate::printable::is_hidden(*c)).take(LONGEST).collect()
+    let mut shown = text.chars().filter(|c| !crate::printable::is_hidden(*c));
+    let mut short: String = shown.by_ref().take(LONGEST).collect();
+    if shown.next().is_some() {
+        short.pop();
+        short.push('…');
+    }
+    short
 }

@@ -233,7 +233,7 @@ impl Chosen {
 pub async fn retry(at: At, Form(form): Form<Vec<(String, String)>>) -> Result<Redirect, Failure> {
     let chosen = Chosen::of(&form)?;
     let letters = at.served.stores().await?.dead_letters;
-    let result = operate::retry_dead_letters(&*letters, &chosen.0).await.map(drop_count).map_err(Failure::from);
+    let result = operate::retry_dead_letters(&*letters, &chosen.0).await.map_err(Failure::from).and_then(some);
     at.audit("retry", &chosen.object(), &result).await;
     result?;
     Ok(at.back("/dead-letters?done=retry"))
@@ -243,10 +243,13 @@ pub async fn retry(at: At, Form(form): Form<Vec<(String, String)>>) -> Result<Re
 pub async fn drop(at: At, Form(form): Form<Vec<(String, String)>>) -> Result<Redirect, Failure> {
     let chosen = Chosen::of(&form)?;
     let letters = at.served.stores().await?.dead_letters;
-    let result = operate::drop_dead_letters(&*letters, &chosen.0).await.map(drop_count).map_err(Failure::from);
+    let result = operate::drop_dead_letters(&*letters, &chosen.0).await.map_err(Failure::from).and_then(some);
     at.audit("drop", &chosen.object(), &result).await;
     result?;
     Ok(at.back("/dead-letters?done=drop"))
 }
 
-fn drop_count(_: u64) {}
+/// That nothing was meant is not success.
+fn some(count: u64) -> Result<(), Failure> {
+    if count > 0 { Ok(()) } else { Err(Failure::conflict("there is no dead letter of this kind, and nothing was changed")) }
+}

@@ -356,6 +356,15 @@ async fn note(at: &At, mapping: &str, id: &str, approval: Approval) -> Result<()
         let text = format!("the mapping files have changed, and `{}` still runs by the earlier ones", other.name);
         return Err(Failure::conflict(text).hint("Restart the workflow on the overview, and compare again."));
     }
+    let mut is_open = false;
+    for name in &names {
+        let state = stores.optouts.optout_state(name).await?;
+        is_open |= state.is_none_or(|state| state.stage != OptoutStage::Live) || stores.optouts.held_optouts(name).await? > 0;
+    }
+    if !is_open {
+        let text = format!("the opt-outs of `{mapping}` are in sync: there is nothing to decide about");
+        return Err(Failure::conflict(text).hint("Compare again to see both sides as they are now."));
+    }
     Ok(decide_optouts(&stores, &comparison.plan, [mapping], approval).await?)
 }
 

@@ -168,11 +168,17 @@ fn of_table(name: &str, count: u64, traces: &Traces) -> Markup {
 pub async fn forget(at: At, Form(form): Form<Confirmed>) -> Result<Answer, Failure> {
     let key = person_key(&form.key);
     let privacy = at.served.stores().await?.privacy;
-    let traces = match trace(&*privacy, &key).await {
+    let traced = trace(&*privacy, &key).await;
+    let traces = match traced {
         Ok(traces) => traces,
-        Err(error) => return Ok(fault(&at, error)),
+        Err(error) => {
+            let refused = Err::<(), CommandError>(error);
+            note(&at, "forget", &refused).await;
+            return Ok(refused.err().map_or_else(|| answer(&at, StatusCode::OK, &forms(&at)), |error| fault(&at, error)));
+        }
     };
     if !is_confirmed(&form.again, &key) {
+        note(&at, "forget", &Err::<(), CommandError>(CommandError::usage("the id was not typed again"))).await;
         let content = html! {
             p.notice.bad role="alert" { "Nothing was removed: what you typed is not the id or key of the report." }
             (found_in(&at, &key, &traces))

@@ -188,6 +188,8 @@ async fn what_cannot_be_done_is_a_problem_document_that_says_what_to_do() {
     assert_eq!(ask(&serving, Role::Viewer, Method::GET, &below("/runs?limit=many"), None).await.status, 400);
     let unknown = serving.ask(Role::Viewer, Method::GET, "/api/v1/nothing", None).await;
     assert_eq!((unknown.status.as_u16(), unknown.header("content-type")), (404, "application/problem+json"));
+    let other = serving.ask(Role::Admin, Method::PUT, &format!("/api/v1{}", below("/status")), None).await;
+    assert_eq!((other.status.as_u16(), other.header("content-type")), (405, "application/problem+json"));
     let form =
         [("authorization", "Bearer operator-0123456789abcdef0123456789abcdef"), ("content-type", "application/x-www-form-urlencoded")];
     let path = format!("/api/v1{}", below("/dead-letters/retry"));

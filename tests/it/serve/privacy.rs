@@ -1,9 +1,10 @@
 //! The page about persons: places and no data, and no id in an address.
 
 use d365map::serve::access::Role;
+use reqwest::Method;
 use serde_json::json;
 
-use super::support::Serving;
+use super::support::{NAME, Serving};
 use crate::flow::support::{World, id, small_text};
 
 /// Campaign refuses it, so the record is a dead letter.
@@ -48,6 +49,9 @@ async fn a_person_is_reported_by_places_forgotten_after_the_id_is_typed_again_an
         assert!(refused.status.as_u16() == 409 && refused.body.contains("Nothing was removed"), "{again}: {}", refused.body);
     }
     assert!(report(&ada).await.body.contains("dead_letter"));
+    let audit = format!("/api/v1/projects/{NAME}/audit?action=forget");
+    let noted = serving.ask(Role::Admin, Method::GET, &audit, None).await.json();
+    assert_eq!(noted["entries"].as_array().map(Vec::len), Some(4), "what was refused is noted, too: {noted}");
 
     let forgotten = admin.submit("/privacy/forget", &[("key", &ada), ("again", &ada.to_uppercase())]).await;
     assert!(forgotten.status.as_u16() == 200 && forgotten.body.contains("is forgotten"), "{}", forgotten.body);

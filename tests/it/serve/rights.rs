@@ -37,6 +37,22 @@ async fn each_page_is_for_the_roles_that_the_table_says_and_no_action_is_done_wi
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_address_or_a_form_that_cannot_be_read_is_answered_by_a_page() {
+    let serving = serving().await;
+    let admin = serving.person(Role::Admin);
+    for (path, status) in [("/dead-letters/abc", 400), ("/dead-letters?after=zz", 400), ("/opt-outs/contacts/decide", 400)] {
+        let answer = admin.open(path).await;
+        assert_eq!(answer.status.as_u16(), status, "{path}");
+        assert!(answer.body.contains("this page cannot read") && answer.body.contains("<main"), "{path}: {}", answer.body);
+    }
+    let answer = admin.submit("/privacy/report", &[]).await;
+    assert!(answer.status.is_client_error() && answer.body.contains("<main"), "{}", answer.body);
+    let nothing = admin.submit("/dead-letters/retry", &[("which", "all"), ("code", "nope")]).await;
+    assert_eq!(nothing.status.as_u16(), 409, "nothing was queued again: {}", nothing.body);
+    serving.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_page_leads_to_the_pages_and_actions_that_its_reader_may_use_and_to_no_other() {
     let serving = serving().await;
     for role in Role::ALL {

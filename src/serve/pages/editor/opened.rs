@@ -79,6 +79,10 @@ impl Opened {
         let path: &Path = &self.group.paths[self.index];
         let text = if self.crlf { text.replace('\n', "\r\n") } else { text.to_owned() };
         let io = |source| FilesError::Io { path: path.to_path_buf(), source };
+        if text.len() > MOST_BYTES {
+            let kib = MOST_BYTES / 1024;
+            return Err(io(std::io::Error::other(format!("the text is larger than {kib} KiB; split it into two files"))));
+        }
         files::overwrite(path, text.as_bytes()).map_err(io)?;
         Ok(Saved::Written)
     }
