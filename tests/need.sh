@@ -8,7 +8,7 @@ need() {
   local root=()
   if [ "$(id -u)" -ne 0 ]; then root=(sudo); fi
   echo "installing $package"
-  if ! { "${root[@]}" apt-get update -qq && "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package"; } > /dev/null; then
+  if ! { "${root[@]}" apt-get -o DPkg::Lock::Timeout=300 update -qq && "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "$package"; } > /dev/null; then
     echo "$package is missing and cannot be installed here: install it and try again" >&2
     exit 1
   fi
