@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use super::error::{AppError, MetadataError, PullError};
 use super::files::{self, Group};
-use super::metadata::{Source, fetch};
+use super::metadata::{self, Source, fetch};
 use crate::check::{Compiled, compile_project};
 use crate::diagnostics::render::{Format, Style, render};
 use crate::diagnostics::{Code, Diagnostic, Position, Severity, Span};
@@ -131,6 +131,24 @@ fn live(source: &dyn Source, tables: &BTreeSet<TableId>, committed: &Catalogue) 
         }
     }
     Ok((catalogue, missing))
+}
+
+/// Refuses a plan that a change in the services breaks. Services that cannot be asked refuse nothing: each workflow waits for them by
+/// itself, with a reason and a next attempt. `group` has the mapping files of the plan, if it was made of files.
+///
+/// # Errors
+/// [`AppError::Drift`], or the connections cannot be made.
+pub fn refuse(project: &Project, group: Result<Option<Group>, AppError>, plan: &ExecutionPlan) -> Result<(), AppError> {
+    let source = metadata::connect(project)?;
+    match group.and_then(|group| of_project(source.as_ref(), project, group, plan)) {
+        Err(error) => {
+            let error = error.to_string();
+            tracing::warn!(error, "the services' schemas were not compared with the committed ones");
+            Ok(())
+        }
+        Ok(drift) if drift.is_breaking() => Err(AppError::Drift { shown: drift.text(Style::PLAIN).trim_end().to_owned() }),
+        Ok(_) => Ok(()),
+    }
 }
 
 /// Compares the services with a project's committed schemas for the tables of a plan, by the mapping files that it was made of

@@ -34,28 +34,16 @@ impl Reloader {
         (Reloader { running: project.clone(), fixed, sender }, receiver)
     }
 
-    /// Reads the file, and hands on what can change. Returns the keys that have changed and need a restart.
+    /// Reads the file, and hands on what can change. Returns the project with the settings that are in use now, and the keys that have
+    /// changed and need a restart.
     ///
     /// # Errors
     /// The file has mistakes; then nothing changes.
-    pub fn reload(&mut self) -> Result<Vec<&'static str>, ProjectError> {
-        let project = Project::load(&self.running.file)?;
-        let keys = needs_restart(&self.running, &project);
-        self.sender.send_replace(settings(&project, self.fixed));
-        Ok(keys)
-    }
-
-    /// The project with the settings that are in use: those of the file that can change, and those of the start for the rest.
-    fn in_use(&self) -> Option<Project> {
-        let (running, read) = (&self.running, Project::load(&self.running.file).ok()?);
-        let limits = Limits {
-            requests_per_second: running.limits.requests_per_second.clone(),
-            requests_per_day: running.limits.requests_per_day.clone(),
-            attempts: running.limits.attempts,
-            request_timeout: running.limits.request_timeout,
-            ..read.limits
-        };
-        Some(Project { limits, schedules: read.schedules, optouts: read.optouts, ..running.clone() })
+    pub fn reload(&mut self) -> Result<(Project, Vec<&'static str>), ProjectError> {
+        let read = Project::load(&self.running.file)?;
+        let keys = needs_restart(&self.running, &read);
+        self.sender.send_replace(settings(&read, self.fixed));
+        Ok((in_use(&self.running, read), keys))
     }
 
     /// As [`Reloader::reload`], with what came of it in the log. Returns the project with the settings that are in use now; `None` if the
@@ -63,18 +51,33 @@ impl Reloader {
     pub fn reload_and_log(&mut self) -> Option<Project> {
         let project = self.running.name();
         match self.reload() {
-            Ok(keys) if keys.is_empty() => tracing::warn!(project, "the project file was read again"),
-            Ok(keys) => {
+            Ok((read, keys)) => {
                 let keys = keys.join(", ");
-                tracing::warn!(project, keys, "the project file was read again; changes of `keys` take effect after a restart");
+                if keys.is_empty() {
+                    tracing::warn!(project, "the project file was read again");
+                } else {
+                    tracing::warn!(project, keys, "the project file was read again; changes of `keys` take effect after a restart");
+                }
+                Some(read)
             }
             Err(error) => {
                 tracing::error!(project, %error, "the project file was read again and has mistakes; the earlier settings stay");
-                return None;
+                None
             }
         }
-        self.in_use()
     }
+}
+
+/// The project with the settings that are in use: those of the file that can change, and those of the start for the rest.
+fn in_use(running: &Project, read: Project) -> Project {
+    let limits = Limits {
+        requests_per_second: running.limits.requests_per_second.clone(),
+        requests_per_day: running.limits.requests_per_day.clone(),
+        attempts: running.limits.attempts,
+        request_timeout: running.limits.request_timeout,
+        ..read.limits
+    };
+    Project { limits, schedules: read.schedules, optouts: read.optouts, ..running.clone() }
 }
 
 /// The settings that a watch can take up.
@@ -127,7 +130,7 @@ mod tests {
         write(FILE);
         let project = Project::load(&file).unwrap();
         let (mut reloader, receiver) = Reloader::new(&project, Fixed::default());
-        assert!(reloader.reload().unwrap().is_empty());
+        assert!(reloader.reload().unwrap().1.is_empty());
         write(
             &FILE
                 .replace("500", "200")
@@ -135,17 +138,17 @@ mod tests {
                 .replace("attempts: 3", "attempts: 4")
                 .replace("concurrency: 8", "concurrency: 4"),
         );
-        assert_eq!(reloader.reload().unwrap(), ["limits.attempts"]);
+        assert_eq!(reloader.reload().unwrap().1, ["limits.attempts"]);
         let settings = receiver.borrow().clone();
         assert_eq!((settings.page_size, settings.concurrency), (200, 4));
         assert_ne!(settings.schedules["contacts"], project.schedules["contacts"]);
         // Still to be restarted for, until it is.
         write(&FILE.replace("attempts: 3", "attempts: 4").replace("concurrency: 8", "concurrency: 16"));
-        assert_eq!(reloader.reload().unwrap(), ["limits.concurrency", "limits.attempts"]);
+        assert_eq!(reloader.reload().unwrap().1, ["limits.concurrency", "limits.attempts"]);
         write(&format!(
             "{FILE}connections:\n  dynamics:\n    url: https://a.crm.dynamics.com\n    tenant: t\n    client-id: c\n    client-secret: {{ env: A }}\n"
         ));
-        assert_eq!(reloader.reload().unwrap(), ["connections"]);
+        assert_eq!(reloader.reload().unwrap().1, ["connections"]);
     }
 
     #[test]

@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use super::plan::{self, read_plan};
-use super::{AppError, drift, files, metadata, services};
+use super::{AppError, drift, files, services};
 use crate::check::{included_paths, table_paths};
 use crate::connect::Http;
-use crate::diagnostics::render::Style;
 use crate::plan::ExecutionPlan;
 use crate::project::Project;
 use crate::run::{Kind, PlanSource, PlanSourceError, Services, Workflow};
@@ -110,21 +109,11 @@ impl FilesOnDisk {
 
     /// As at the start of a run, for the tables of one workflow.
     fn refuse_drift(&self, plan: &ExecutionPlan) -> Result<(), AppError> {
-        let source = metadata::connect(&self.project)?;
         let group = match &self.plan {
             None => files::of_project(self.project.clone()).map(Some).map_err(AppError::from),
             Some(_) => Ok(None),
         };
-        match group.and_then(|group| drift::of_project(source.as_ref(), &self.project, group, plan)) {
-            // What cannot be asked now fails the round, with a reason and a next attempt.
-            Err(error) => {
-                let error = error.to_string();
-                tracing::warn!(error, "the services' schemas were not compared with the committed ones");
-                Ok(())
-            }
-            Ok(drift) if drift.is_breaking() => Err(AppError::Drift { shown: drift.text(Style::PLAIN).trim_end().to_owned() }),
-            Ok(_) => Ok(()),
-        }
+        drift::refuse(&self.project, group, plan)
     }
 }
 

@@ -125,12 +125,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Exit, CommandError> {
     if args.dry_run {
         return dry(&project, &plan, &options, args.format);
     }
-    if let Some(name) = project.schedules.keys().find(|name| !workflows(&plan).iter().any(|w| w.name == **name)) {
-        let known: Vec<String> = workflows(&plan).into_iter().map(|w| w.name).collect();
-        let near = crate::diagnostics::nearest(name, known.iter().map(String::as_str));
-        let help = near.map_or_else(|| format!("there are {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
-        return Err(CommandError::usage(format!("`schedules` of the project file has `{name}`, and there is no such workflow; {help}")));
-    }
+    operate::refuse_unknown_schedule(&project, &plan)?;
     if !args.ignore_limits
         && let FirstLoad::Unknown(error) = limits::refuse_initial(&project, &plan, options.mappings.as_deref())?
         && !global.quiet

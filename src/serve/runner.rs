@@ -18,11 +18,9 @@ use crate::app::notify::Channels;
 use crate::app::plan::leave_out_two_way;
 use crate::app::source::{FilesOnDisk, Started};
 use crate::app::watching::Watching;
-use crate::app::{AppError, CommandError, drift, files, metadata, options, plan, runtime, services, sign_in, state, webhook};
-use crate::diagnostics::render::Style;
-use crate::plan::ExecutionPlan;
+use crate::app::{AppError, CommandError, drift, files, operate, options, plan, runtime, services, sign_in, state, webhook};
 use crate::project::Project;
-use crate::run::{Counters, Pace, Publisher, workflows};
+use crate::run::{Counters, Pace, Publisher};
 use crate::store::Access;
 
 /// How often the files of a project that could not start are looked at.
@@ -108,11 +106,9 @@ impl Runner {
         self.served.note(|now| now.project = Arc::new(project.clone()));
         let mut plan = plan::of_project(&project)?;
         leave_out_two_way(&project, &mut plan);
-        if let Some(name) = project.schedules.keys().find(|name| !workflows(&plan).iter().any(|w| w.name == **name)) {
-            return Err(CommandError::usage(format!("`schedules` of the project file has `{name}`, and there is no such workflow")));
-        }
+        operate::refuse_unknown_schedule(&project, &plan)?;
         if !self.options.ignore_drift {
-            refuse_drift(&project, &plan)?;
+            drift::refuse(&project, Ok(Some(files::of_project(project.clone())?)), &plan)?;
         }
         if !self.options.ignore_limits
             && let FirstLoad::Unknown(error) = limits::refuse_initial(&project, &plan, None)?
@@ -202,20 +198,5 @@ impl Runner {
         let project = self.served.project();
         let file = std::fs::metadata(&self.served.file).and_then(|data| data.modified()).ok();
         (FilesOnDisk::mark_of(&project), file)
-    }
-}
-
-/// Refuses to begin if the services have changed in a way that breaks the mappings. A service that cannot be asked keeps nothing from
-/// beginning: each workflow waits for it by itself.
-fn refuse_drift(project: &Project, plan: &ExecutionPlan) -> Result<(), CommandError> {
-    let source = metadata::connect(project)?;
-    match drift::of_project(source.as_ref(), project, Some(files::of_project(project.clone())?), plan) {
-        Err(error) => {
-            let error = error.to_string();
-            tracing::warn!(error, "the services' schemas were not compared with the committed ones");
-            Ok(())
-        }
-        Ok(drift) if drift.is_breaking() => Err(AppError::Drift { shown: drift.text(Style::PLAIN).trim_end().to_owned() }.into()),
-        Ok(_) => Ok(()),
     }
 }

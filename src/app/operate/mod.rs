@@ -17,4 +17,4 @@ pub use optouts::{cannot_be_left, compare_optouts, decide_optouts, need_optouts}
 pub use privacy::{can_be_forgotten, is_confirmed, long_enough, not_forgotten, person_key, trace};
 pub use replay::{replayable, request_replay};
 pub use status::{ProjectStatus, StatusDocument, status};
-pub use workflows::{approve_mass_change, chosen, known, meant, nothing_held};
+pub use workflows::{approve_mass_change, chosen, known, meant, nothing_held, refuse_unknown_schedule};

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::app::CommandError;
 use crate::app::plan::of_project;
 use crate::diagnostics::nearest;
+use crate::plan::ExecutionPlan;
 use crate::project::Project;
 use crate::run::workflows;
 use crate::store::{Outbox, Status, StoreError};
@@ -60,4 +61,16 @@ pub async fn approve_mass_change(outbox: &dyn Outbox, name: &str) -> Result<u64,
 /// The error for a workflow that holds nothing.
 pub fn nothing_held(name: &str) -> CommandError {
     CommandError::usage(format!("`{name}` holds nothing for approval; `d365map status` shows what does"))
+}
+
+/// Refuses a schedule for a workflow that the plan does not have.
+///
+/// # Errors
+/// The first such schedule.
+pub fn refuse_unknown_schedule(project: &Project, plan: &ExecutionPlan) -> Result<(), CommandError> {
+    let known: Vec<String> = workflows(plan).into_iter().map(|w| w.name).collect();
+    let Some(name) = project.schedules.keys().find(|name| !known.contains(name)) else { return Ok(()) };
+    let near = nearest(name, known.iter().map(String::as_str));
+    let help = near.map_or_else(|| format!("there are {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
+    Err(CommandError::usage(format!("`schedules` of the project file has `{name}`, and there is no such workflow; {help}")))
 }

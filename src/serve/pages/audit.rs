@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::page;
 use super::parts::Column::Text;
-use super::parts::{Column, cards, instant};
+use super::parts::{Column, cards, given, instant};
 use crate::serve::answer::{At, Failure};
 use crate::store::{AuditEntry, AuditFilter, AuditRecord, AuditResult};
 
@@ -25,11 +25,6 @@ pub struct Which {
     action: Option<String>,
     /// The number of the last entry of the page before.
     before: Option<i64>,
-}
-
-/// A field of the form, if something is in it.
-fn given(text: Option<&String>) -> Option<String> {
-    text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 /// The query of an address for these entries.

@@ -6,7 +6,7 @@ use axum::response::Redirect;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::parts::{done, instant};
+use super::parts::{done, given, instant, text_of};
 use super::{editor, frame, page};
 use crate::app::operate;
 use crate::count::counted;
@@ -33,18 +33,16 @@ const DONE: &[(&str, &str)] = &[
     ("drop", "Dropped. A record stays unwritten until it changes in its source."),
 ];
 
-fn given(text: &Option<String>) -> Option<String> {
-    text.as_ref().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
-}
-
 impl Which {
     fn filter(&self) -> DeadLetterFilter {
-        DeadLetterFilter { mapping: given(&self.mapping), code: given(&self.code), ids: None }
+        DeadLetterFilter { mapping: given(self.mapping.as_ref()), code: given(self.code.as_ref()), ids: None }
     }
 
     fn query(&self, after: Option<i64>) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
-        for (name, value) in [("mapping", given(&self.mapping)), ("code", given(&self.code)), ("after", after.map(|n| n.to_string()))] {
+        for (name, value) in
+            [("mapping", given(self.mapping.as_ref())), ("code", given(self.code.as_ref())), ("after", after.map(|n| n.to_string()))]
+        {
             if let Some(value) = value {
                 query.append_pair(name, &value);
             }
@@ -61,7 +59,7 @@ pub async fn list(at: At, Query(which): Query<Which>) -> Result<Markup, Failure>
     let more = letters.len() > PAGE;
     letters.truncate(PAGE);
     let names: Vec<String> = operate::known(&stores.control.status().await?).into_iter().collect();
-    let text = which.done.as_ref().and_then(|name| DONE.iter().find(|(known, _)| known == name)).map(|(_, text)| *text);
+    let text = text_of(which.done.as_ref(), DONE);
     let content = html! {
         (done(text))
         form.filter method="get" data-submit-on-change {
@@ -207,7 +205,11 @@ impl Chosen {
     fn of(form: &[(String, String)]) -> Result<Chosen, Failure> {
         let value = |name: &str| form.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
         if value("which").as_deref() == Some("all") {
-            return Ok(Chosen(DeadLetterFilter { mapping: given(&value("mapping")), code: given(&value("code")), ids: None }));
+            return Ok(Chosen(DeadLetterFilter {
+                mapping: given(value("mapping").as_ref()),
+                code: given(value("code").as_ref()),
+                ids: None,
+            }));
         }
         let ids = form.iter().filter(|(name, _)| name == "id").map(|(_, value)| value.parse::<i64>());
         let ids = ids.collect::<Result<Vec<i64>, _>>().map_err(|_| Failure::bad_request("a dead letter has a number"))?;

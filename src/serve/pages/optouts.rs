@@ -9,8 +9,9 @@ use chrono::TimeDelta;
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use super::frame::segment;
 use super::parts::Column::{Number, Text};
-use super::parts::{Column, JobWords, done, job, maybe_instant, number, prose, table};
+use super::parts::{Column, JobWords, done, job, maybe_instant, number, prose, table, text_of};
 use super::{frame, page as framed};
 use crate::app::operate::{cannot_be_left, compare_optouts, decide_optouts, need_optouts};
 use crate::app::{CommandError, plan as plans, runtime, services};
@@ -60,7 +61,7 @@ const DONE: &[(&str, &str)] = &[
 
 /// Shows the opt-outs.
 pub async fn page(at: At, Query(query): Query<Done>) -> Result<Markup, Failure> {
-    let text = query.done.and_then(|name| DONE.iter().find(|(known, _)| *known == name)).map(|(_, text)| *text);
+    let text = text_of(query.done.as_ref(), DONE);
     let part = part(&at).await?;
     let content = html! {
         (done(text))
@@ -196,11 +197,6 @@ fn open(comparison: &Comparison, mapping: &str) -> u64 {
 /// Whether something may be decided by a comparison of this time.
 fn is_fresh(compared: Instant, now: Instant) -> bool {
     now - compared < FRESH
-}
-
-/// A name as a part of an address.
-fn segment(name: &str) -> String {
-    percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
 /// How the two sides compare.

@@ -6,7 +6,8 @@ use axum::response::Redirect;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::parts::{done, instant, maybe_instant, number, prose, state_badge};
+use super::frame::segment;
+use super::parts::{done, instant, maybe_instant, number, prose, state_badge, text_of};
 use super::{frame, page as framed};
 use crate::app::operate::{self, ProjectStatus};
 use crate::count::counted;
@@ -35,7 +36,7 @@ const DONE: &[(&str, &str)] = &[
 
 /// Shows the overview.
 pub async fn page(at: At, Query(query): Query<Done>) -> Result<Markup, Failure> {
-    let text = query.done.and_then(|name| DONE.iter().find(|(known, _)| *known == name)).map(|(_, text)| *text);
+    let text = text_of(query.done.as_ref(), DONE);
     let part = workflows(&at).await?;
     let content = html! {
         (done(text))
@@ -125,7 +126,7 @@ fn row(at: &At, w: &Shown<'_>) -> Markup {
             td.number data-label="Per minute" { @match at.served.live.per_minute(w.name) { Some(rate) => (number(rate)), None => span.quiet { "–" } } }
             td.number data-label="Records" { @if let Some(s) = w.status { (number(s.pairs.as_ref().map_or(s.ledger_rows, |p| p.linked))) } }
             td.number data-label="Dead letters" { @if let Some(s) = w.status {
-                @if s.dead_letters > 0 { a href=(at.path(&format!("/dead-letters?mapping={}", w.name))) { (number(s.dead_letters)) } }
+                @if s.dead_letters > 0 { a href=(at.path(&format!("/dead-letters?mapping={}", segment(w.name)))) { (number(s.dead_letters)) } }
                 @else { "0" }
             } }
             td data-label="Last round (UTC)" { (maybe_instant(w.record.and_then(|r| r.round_ended))) }
@@ -139,7 +140,7 @@ fn row(at: &At, w: &Shown<'_>) -> Markup {
             tr.notes { td colspan=(columns) {
                 p.bad { "Held for approval: it would " (held) "." }
                 @if at.may(Right::Operate) {
-                    button form="act" formaction=(at.path(&format!("/workflows/{}/approve-mass-change", w.name))) { "Approve what " (w.name) " holds" }
+                    button form="act" formaction=(at.path(&format!("/workflows/{}/approve-mass-change", segment(w.name)))) { "Approve what " (w.name) " holds" }
                 }
             } }
         }
@@ -199,7 +200,7 @@ fn notes(w: &Shown<'_>) -> Vec<(&'static str, String)> {
 }
 
 fn actions(at: &At, w: &Shown<'_>, state: WorkflowState) -> Markup {
-    let path = |action: &str| at.path(&format!("/workflows/{}/{action}", w.name));
+    let path = |action: &str| at.path(&format!("/workflows/{}/{action}", segment(w.name)));
     let button = |action: &str, text: &str| {
         html! { button form="act" formaction=(path(action)) { (text) span.hidden { " " (w.name) } } }
     };

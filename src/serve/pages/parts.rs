@@ -48,6 +48,16 @@ pub fn prose(text: &str) -> Markup {
     }
 }
 
+/// A field of a form, if something is in it.
+pub fn given(text: Option<&String>) -> Option<String> {
+    text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// The text that follows an action, by the action's name in the address: an address holds no text that is shown.
+pub fn text_of(done: Option<&String>, texts: &[(&str, &'static str)]) -> Option<&'static str> {
+    texts.iter().find(|(known, _)| done.is_some_and(|name| name == known)).map(|(_, text)| *text)
+}
+
 /// A note after an action was done.
 pub fn done(text: Option<&str>) -> Markup {
     html! { @if let Some(text) = text { p.notice.good role="status" { (text) } } }
